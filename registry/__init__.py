@@ -1,0 +1,1 @@
+"""The service registry: who is out there, and which of them should be asked."""

@@ -1,0 +1,1 @@
+"""Ground both houses stand on. It imports nothing of ours."""

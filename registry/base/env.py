@@ -1,0 +1,73 @@
+"""Settings from a mapping of names to text: typed values, and every error of the mapping as a sentence.
+
+The mapping is an argument (an environment, a file already read, a test's dict); nothing here reads the
+machine.
+"""
+
+import math
+from collections.abc import Mapping
+
+
+class WrongSettings(Exception):
+    """One or more settings cannot be used; `errors` has a sentence for each, and so has the message."""
+
+    def __init__(self, errors: tuple[str, ...]) -> None:
+        super().__init__(" ".join(errors))
+        self.errors = errors
+
+
+class Env:
+    """Reads typed values out of `values` and collects what is wrong, so that one run names every mistake.
+
+    A name that is absent or empty gives the default. Call `done` after the last value.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self._errors: list[str] = []
+
+    def text(self, name: str, default: str, *, limit: int = 255) -> str:
+        """Printable text of at most `limit` characters."""
+        value = self._values.get(name, "").strip()
+        if not value:
+            return default
+        if len(value) > limit or not value.isprintable():
+            self._wrong(name, value, f"must be printable text of at most {limit} characters")
+            return default
+        return value
+
+    def integer(self, name: str, default: int, *, low: int, high: int) -> int:
+        """A whole number from `low` to `high`, both included."""
+        value = self._values.get(name, "").strip()
+        if not value:
+            return default
+        try:
+            number = int(value)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            self._wrong(name, value, f"must be a whole number from {low} to {high}")
+            return default
+        return number
+
+    def seconds(self, name: str, default: float, *, high: float) -> float:
+        """A number of seconds above 0 and not above `high`."""
+        value = self._values.get(name, "").strip()
+        if not value:
+            return default
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 < number <= high:
+            self._wrong(name, value, f"must be a number of seconds above 0 and at most {high:g}")
+            return default
+        return number
+
+    def done(self) -> None:
+        """Raise `WrongSettings` if any value was wrong."""
+        if self._errors:
+            raise WrongSettings(tuple(self._errors))
+
+    def _wrong(self, name: str, value: str, rule: str) -> None:
+        self._errors.append(f"{name} is {value[:80]!r}, but it {rule}.")

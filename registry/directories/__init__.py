@@ -1,0 +1,1 @@
+"""Implementations of `registry.directory.Directory`."""

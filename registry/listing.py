@@ -1,0 +1,142 @@
+"""Nouns of the registry: an instance (`Listing`), what is asked for it (`Registration`), what is looked for
+(`Wanted`). Times are seconds since the epoch here and ISO 8601 in `record`.
+"""
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from registry.base.clock import iso
+from registry.base.values import Json
+
+#: The ways to choose among instances, the default first.
+POLICIES: Final = ("round_robin", "weighted_random", "least_inflight", "consistent_hash")
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A valid wish to be listed, as one service instance sent it."""
+
+    service_name: str
+    #: As sent; compared through `normal_url`.
+    service_url: str
+    #: Seconds that the listing lives without a heartbeat.
+    ttl: float
+    #: The instance's own identity; none: the directory finds it by its address or makes one.
+    service_id: str | None = None
+    capabilities: tuple[str, ...] = ()
+    weight: float = 1
+    zone: str | None = None
+    version: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, Json] = field(default_factory=dict)
+    health_check_url: str | None = None
+    openapi_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One instance of a service, as the directory knows it."""
+
+    service_name: str
+    service_url: str
+    service_id: str
+    #: Seconds since the epoch, when it was first listed and when it was last heard of.
+    registered_at: float
+    last_heartbeat: float
+    #: Seconds that it lives without a heartbeat.
+    ttl: float
+    capabilities: tuple[str, ...] = ()
+    #: Share of new calls relative to its peers; 0 gets none.
+    weight: float = 1
+    zone: str | None = None
+    version: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, Json] = field(default_factory=dict)
+    health_check_url: str | None = None
+    openapi_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a caller looks for. `consistent_hash` needs a `key`."""
+
+    service: str
+    #: `2` accepts 2, 2.1 and v2.1.7, not 20.
+    version: str | None = None
+    #: An instance without it is passed over.
+    capability: str | None = None
+    #: Instances of this zone first; others only if it has none.
+    zone: str | None = None
+    policy: str = POLICIES[0]
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise ValueError(f"policy is {self.policy!r}, but it must be one of {', '.join(POLICIES)}.")
+        if self.policy == "consistent_hash" and self.key is None:
+            raise ValueError("policy consistent_hash chooses by a key, but none was given: set key.")
+
+
+def wanted(text: str, *, policy: str = POLICIES[0], key: str | None = None) -> Wanted:
+    """`payment` or `payment@2` as a wish."""
+    service, _, version = text.partition("@")
+    return Wanted(service=service, version=version or None, policy=policy, key=key)
+
+
+def version_fits(version: str | None, asked: str) -> bool:
+    """Whether `version` is `asked` or a refinement of it at a dot; a leading `v` counts for nothing."""
+    if version is None:
+        return False
+    have, want = version.removeprefix("v"), asked.removeprefix("v")
+    return have == want or have.startswith(want + ".")
+
+
+def normal_url(url: str) -> str:
+    """The one spelling of a valid service URL: lower-case scheme and host, no default port, no slash at the
+    end.
+    """
+    parts = urlsplit(url)
+    host = host_of(url)
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
+        host = f"{host}:{parts.port}"
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), parts.query, ""))
+
+
+def host_of(url: str) -> str:
+    """The host of a valid URL in lower case; an IP address in its one spelling, IPv6 without brackets."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
+def record(listing: Listing) -> dict[str, Json]:
+    """The listing as its JSON object: the six fields that old clients read first, then the optional ones."""
+    return {
+        "service_name": listing.service_name,
+        "service_url": listing.service_url,
+        "service_id": listing.service_id,
+        "registered_at": iso(listing.registered_at),
+        "last_heartbeat": iso(listing.last_heartbeat),
+        "capabilities": listing.capabilities,
+        "weight": plain_number(listing.weight),
+        "zone": listing.zone,
+        "version": listing.version,
+        "tags": listing.tags,
+        "metadata": listing.metadata,
+        "health_check_url": listing.health_check_url,
+        "openapi_url": listing.openapi_url,
+        "ttl": plain_number(listing.ttl),
+    }
+
+
+def plain_number(value: float) -> float | int:
+    """`60.0` as `60`, so that whole seconds read as they were written."""
+    return int(value) if value == int(value) else value

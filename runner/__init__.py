@@ -1,0 +1,1 @@
+"""Saga Runner: business transactions as YAML, run and undone."""

@@ -1,0 +1,1 @@
+"""The pages and the management API: FastAPI, behind the saga paths."""

@@ -1,0 +1,142 @@
+"""A runner's API as the command line uses it: one request, one reply, and failures as one line."""
+
+import http.client
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import click
+
+from registry.base.values import Json
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+DEFAULT_SERVER: Final = "http://127.0.0.1:8080"
+
+#: Longer than a runner lets a caller wait (`runner.replyTimeout`), so that the runner speaks first.
+_TIMEOUT_S: Final = 90.0
+_MAX_BODY_BYTES: Final = 64 * 1_048_576
+
+
+class Unreachable(click.ClickException):
+    """Nobody answered. Exit code 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a server answered."""
+
+    status: int
+    #: Names in lower case.
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Json:
+        """The body as JSON. Raises `click.ClickException` where it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise click.ClickException(
+                f"the answer ({self.status}) is not JSON, so this is no runner; name one with --server"
+            ) from None
+
+    def document(self) -> dict[str, Json]:
+        """The body as a JSON object, `{}` where it is anything else."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def problem(self) -> str:
+        """What a problem document says, in one line."""
+        said = self.document()
+        title = str(said.get("title") or http.client.responses.get(self.status, "no success"))
+        detail = said.get("detail")
+        return " ".join(f"{self.status} {title}{f': {detail}' if detail else ''}".split())
+
+
+class Server:
+    """A runner, by its URL."""
+
+    def __init__(self, url: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise click.BadParameter(f"{url} is no http:// or https:// URL", param_hint="--server")
+        self.url = url.rstrip("/")
+        self._parts = parts
+        self._timeout_s = timeout_s
+
+    def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Json:
+        """What a GET answers, as JSON. Raises `click.ClickException` where it is refused."""
+        reply = self.send("GET", path, query=query)
+        if reply.status >= 400:
+            raise click.ClickException(reply.problem())
+        return reply.json()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """One request, never sent twice. Raises `Unreachable` where there is no answer."""
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        assert self._parts.hostname is not None
+        connection = kind(self._parts.hostname, self._parts.port, timeout=self._timeout_s)
+        target = self._parts.path.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+        try:
+            connection.request(method, target, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return Reply(
+                status=answer.status,
+                headers={name.lower(): value for name, value in answer.getheaders()},
+                body=answer.read(_MAX_BODY_BYTES),
+            )
+        except TimeoutError:
+            raise Unreachable(
+                f"{self.url} did not answer within {self._timeout_s:g} s; what it did is in: saga runs list"
+            ) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Unreachable(
+                f"no runner answers at {self.url} ({' '.join(reason.split())}); "
+                "start one with `saga dev`, or name another with --server"
+            ) from None
+        finally:
+            connection.close()
+
+    def link(self, path: str) -> str:
+        """The absolute URL of a path, or of a `Location`."""
+        return path if "://" in path else self.url + path
+
+
+def server_option(command: _F) -> _F:
+    """The option of every command that asks a runner."""
+    return click.option(
+        "--server",
+        envvar="SAGA_RUNNER_URL",
+        default=DEFAULT_SERVER,
+        show_default=True,
+        show_envvar=True,
+        metavar="URL",
+        help="The runner to ask.",
+    )(command)
+
+
+def pages(server: Server, path: str, noun: str, query: Sequence[tuple[str, str]] = ()) -> list[Json]:
+    """All items of a list that comes in pages, at most 100 of them."""
+    items: list[Json] = []
+    cursor: str | None = None
+    for _ in range(100):
+        page = server.get(path, [*query, *([("cursor", cursor)] if cursor else [])])
+        items += page.get(noun, ())
+        cursor = page.get("next")
+        if not cursor:
+            break
+    return items

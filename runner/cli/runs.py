@@ -1,0 +1,120 @@
+"""`saga runs`: what has been run, one run with its timeline, and a way to stop one."""
+
+import json
+import re
+from typing import Final
+from urllib.parse import quote
+
+import click
+
+from registry.base.clock import iso
+from registry.base.values import Json
+from runner.cli.http import Server, server_option
+from runner.cli.pace import Pace, pass_pace
+from runner.cli.screen import Screen, Span, look, print_json
+from runner.cli.show import lasting, took, whole
+
+_STATUSES: Final = (
+    "running", "waiting", "compensating", "completed", "compensated", "failed", "parked", "cancelled",
+)  # fmt: skip
+_AGO: Final = re.compile(r"([0-9]+)(s|m|h|d)", re.ASCII)
+_UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+@click.group("runs")
+def runs() -> None:
+    """List, show and cancel runs."""
+
+
+def _label(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001 -- click's
+    if value is not None and not re.fullmatch(r"[^:]+:.+", value):
+        raise click.BadParameter("write NAME:VALUE, for example orderId:42")
+    return value
+
+
+@runs.command("list")
+@click.option("--saga", metavar="ID", help="Only runs of this saga.")
+@click.option("--status", type=click.Choice(_STATUSES), help="Only runs that stand so.")
+@click.option("--label", metavar="NAME:VALUE", callback=_label, help="Only runs with this label.")
+@click.option("--since", metavar="TIME", help="Only runs started since: an ISO time, or 30s, 10m, 2h, 7d ago.")
+@click.option("--limit", type=click.IntRange(1, 1_000), default=100, show_default=True, help="At most so many.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@server_option
+@pass_pace
+def list_runs(
+    pace: Pace,
+    saga: str | None,
+    status: str | None,
+    label: str | None,
+    since: str | None,
+    limit: int,
+    output: str,
+    server: str,
+) -> None:
+    """List runs, the newest first."""
+    filters = {
+        "saga": saga,
+        "status": status,
+        "label": label,
+        "since": _moment(since, pace),
+        "limit": str(limit),
+    }
+    page = Server(server).get("/api/v1/runs", [(name, value) for name, value in filters.items() if value])
+    if output == "json":
+        print_json(page)
+        return
+    Screen().table(("STATUS", "SAGA", "STARTED", "TOOK", "RUN", "LABELS"), [_row(run) for run in page["runs"]])
+    if not page["runs"]:
+        click.echo("No runs; start one: saga call ID -i '{}'", err=True)
+    elif page.get("next"):
+        click.echo(f"There are more than {limit}; narrow it with --saga, --status, --label or --since.", err=True)
+
+
+def _moment(since: str | None, pace: Pace) -> str | None:
+    """An ISO time as it is; a span as the time so long ago."""
+    span = _AGO.fullmatch(since) if since else None
+    return iso(pace.clock.now() - int(span[1]) * _UNIT_S[span[2]]) if span else since
+
+
+def _row(run: Json) -> tuple[Span, ...]:
+    glyph, style = look(run["status"])
+    duration_s = took(run)
+    return (
+        (f"{glyph} {run['status']}", style),
+        (f"{run['saga']} v{run['version']}", ""),
+        (run["startedAt"][:19].replace("T", " "), ""),
+        ("" if duration_s is None else lasting(duration_s), ""),
+        (run["id"], ""),
+        (" ".join(f"{name}={value}" for name, value in (run.get("labels") or {}).items()), "dim"),
+    )
+
+
+@runs.command("show")
+@click.argument("run_id", metavar="RUN")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@server_option
+@pass_pace
+def show(pace: Pace, run_id: str, output: str, server: str) -> None:
+    """Show one run: its outcome, steps, undo and times."""
+    reply = Server(server).send("GET", f"/api/v1/runs/{quote(run_id, safe='')}")
+    if reply.status >= 400:
+        raise click.ClickException(f"{reply.problem()}; see which there are: saga runs list")
+    run = reply.json()
+    if output == "json":
+        print_json(run)
+    else:
+        Screen().lines(list(whole(run, now=pace.clock.now())))
+
+
+@runs.command("cancel")
+@click.argument("run_id", metavar="RUN")
+@click.option("--reason", default="", help="Why; it is kept with the run.")
+@server_option
+def cancel(run_id: str, reason: str, server: str) -> None:
+    """Stop a run and undo what it did."""
+    body = json.dumps({"reason": reason} if reason else {}).encode()
+    path = f"/api/v1/runs/{quote(run_id, safe='')}/cancel"
+    reply = Server(server).send("POST", path, body=body, headers={"Content-Type": "application/json"})
+    if reply.status >= 400:
+        raise click.ClickException(f"{reply.problem()}; see how it stands: saga runs show {run_id}")
+    click.echo(f"Asked to turn; see how it ends: saga runs show {run_id}", err=True)

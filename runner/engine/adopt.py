@@ -1,0 +1,93 @@
+"""Adopting a run that nobody drives: the journal is folded, what was open is unknown, and it goes on from there."""
+
+from typing import Final
+
+import msgspec
+import structlog
+
+from runner.engine.drive import Driver
+from runner.engine.live import Live
+from runner.ports import Claimed
+from runner.saga.advance import RunState
+from runner.saga.command import Write
+from runner.saga.definition import Program
+from runner.saga.journal import decode
+from runner.saga.state import JournalInvalid
+
+log = structlog.get_logger("saga.engine")
+
+#: Takeovers in a row without progress before a person is asked.
+MOST_TAKEOVERS: Final = 5
+#: How long a run whose bundle is missing is left to other runners (milliseconds).
+MISSING_FOR: Final = 600_000
+#: When such a run is looked at again (milliseconds).
+MISSING_AGAIN: Final = 10_000
+
+
+class Adopter:
+    """Takes up due runs, signalled ones, and those of a runner that died."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        #: Runs whose claim the store did not answer: to be claimed again, for nobody else finds them.
+        self.unsure: set[str] = set()
+        self._adopting: set[str] = set()
+
+    async def adopt(self, run: str) -> bool:
+        """Claim a run that is nobody's and go on with it; whether it is in our hands by that.
+
+        Raises StoreUnavailable; the claim is then to be sent again (`unsure`).
+        """
+        if run in self._driver.live or run in self._adopting or self._driver.stopping:
+            return False
+        self._adopting.add(run)
+        self.unsure.add(run)
+        try:
+            claimed = await self._driver.journals.claim(run)
+            if claimed is None:
+                self.unsure.discard(run)
+                return False
+            program = await self._driver.programs.get(claimed.row.bundle)
+            self.unsure.discard(run)
+            if program is None:
+                await self._missing(claimed)
+            elif claimed.takeovers > MOST_TAKEOVERS:
+                await self._driver.leave_alone(claimed.hold, "parked", "poison", None)
+            else:
+                return await self._resume(program, claimed)
+            return False
+        finally:
+            self._adopting.discard(run)
+
+    async def _resume(self, program: Program, claimed: Claimed) -> bool:
+        state = RunState(program, claimed.row.id)
+        live = Live(state, claimed.hold)
+        try:
+            for body in claimed.records:
+                state.apply(decode(body))
+        except (JournalInvalid, msgspec.MsgspecError) as error:
+            log.error("a journal does not fit its definition", run=state.id, error=str(error))
+            await self._driver.leave_alone(claimed.hold, "parked", "journal-invalid", None)
+            return False
+        state.take()
+        now = self._driver.performer.now()
+        for record in state.interrupted():
+            self._driver.record(live, msgspec.structs.replace(record, t=now))
+        live.hear(claimed.unread)
+        while live.inbox:
+            self._driver.merge(live, live.inbox.popleft())
+        # What has fallen due meanwhile comes before the wishes: past a saga's timeout no forward request leaves.
+        for key in self._driver.overdue(state, now):
+            for command in state.fire(key, now):
+                if isinstance(command, Write):
+                    self._driver.record(live, command.record)
+        self._driver.take_up(live, state.outstanding())
+        return True
+
+    async def _missing(self, claimed: Claimed) -> None:
+        """The bundle is not here: leave the run to a runner that has it, and ask a person after a while."""
+        now = self._driver.performer.now()
+        if now - claimed.row.started_at > MISSING_FOR:
+            await self._driver.leave_alone(claimed.hold, "parked", "definition-missing", None)
+        else:
+            await self._driver.leave_alone(claimed.hold, claimed.row.status, "definition-missing", now + MISSING_AGAIN)

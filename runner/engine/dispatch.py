@@ -1,0 +1,251 @@
+"""Dispatch: a message is checked, becomes a run (or finds the one it started before), and is answered.
+
+The order is: select, refuse cheaply, extra payload, key, admission, record, answer. Nothing that a caller did wrong
+costs more than a sentence, and nothing is answered 2xx before it is recorded.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from registry.base.problem import Problem
+from runner.definitions.bundle import bundle, open_bundle
+from runner.definitions.catalog import Catalog
+from runner.engine import reply
+from runner.engine.drive import Driver
+from runner.engine.intake import Intake, Refusal, take_in, with_extra
+from runner.engine.live import Verdict, Waiter, verdict_of
+from runner.engine.start import Starter
+from runner.ports import Conflict, Journals, RunRow, StoreUnavailable
+from runner.routing.router import Chosen, NotAllowed, NotFound, select
+from runner.saga.advance import advance
+from runner.saga.definition import Program, Saga
+from runner.saga.journal import Ended, decode
+from runner.saga.message import Message, Reply, Wishes
+from runner.saga.state import NO_PIVOT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of what is taken in, from the settings."""
+
+    #: Runs driven at once by this process.
+    in_flight: int = 1000
+    #: Seconds that a caller waits at most.
+    reply_timeout: float = 60.0
+
+
+class Dispatcher:
+    """The door that every message comes in by."""
+
+    def __init__(
+        self,
+        *,
+        driver: Driver,
+        journals: Journals,
+        runner: str,
+        limits: Limits,
+        variables: Mapping[str, object],
+        refused: Callable[[Saga, Catalog], str],
+    ) -> None:
+        self.driver = driver
+        self.starter = Starter(driver)
+        self.journals = journals
+        self.runner = runner
+        self.limits = limits
+        self._variables = variables
+        self._refused = refused
+        self._catalog = Catalog()
+        self._programs: dict[str, Program] = {}
+        self.accepting = True
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._catalog
+
+    def serve(self, catalog: Catalog) -> None:
+        """Answer by these definitions from now on; runs in flight keep theirs."""
+        self._catalog = catalog
+        self._programs = {}
+
+    def choose(self, *, stream: str, path: str, method: str, version: int | None) -> Saga | Problem:
+        """The saga that answers, or the refusal (404, 405, 503)."""
+        found = select(self._catalog.by_path(path), stream=stream, runner=self.runner, method=method, version=version)
+        if isinstance(found, NotFound):
+            return Problem(status=404, code="no-saga", title="No saga has this path", detail=f"{path}: {found.why}.")
+        if isinstance(found, NotAllowed):
+            allow = ", ".join(found.allow)
+            return Problem(
+                status=405,
+                code="method-not-allowed",
+                title="The saga does not take this verb",
+                detail=f"{path} takes {allow}, not {method}.",
+                headers={"allow": allow},
+            )
+        assert isinstance(found, Chosen)
+        why = self._refused(found.saga, self._catalog)
+        if why:
+            return Problem(status=503, code="not-served", title="This runner does not serve the saga", detail=why)
+        return found.saga
+
+    async def handle(self, saga: Saga, message: Message, wishes: Wishes) -> Reply:
+        """Run the saga for this message, or find its run, and answer."""
+        try:
+            if not self.accepting:
+                return reply.of_problem(_stopping())
+            program = await self._program(saga)
+            given = with_extra(saga, message.input)
+            now = self.driver.performer.now()
+            intake = take_in(program, message, given, now)
+            if len(self.driver.live) >= self.limits.in_flight:
+                return await self._crowded(program, intake, wishes)
+            waiter = self.driver.wait_for(intake.new.id)
+            try:
+                existing = await self.starter.start(program, intake.new, intake.started)
+                if existing is not None:
+                    return await self._existing(existing, program, wishes, waiter)
+                if wishes.at_once or saga.respond == "accepted":
+                    return reply.accepted(intake.new.id, program, "running")
+                return await self._wait(intake.new.id, program, wishes, waiter)
+            finally:
+                self.driver.forget(intake.new.id, waiter)
+        except Refusal as refusal:
+            return reply.of_problem(refusal.problem)
+        except Conflict:
+            return reply.of_problem(_reused())
+        except StoreUnavailable:
+            return reply.of_problem(_store_away())
+
+    async def record(self, saga: Saga, message: Message) -> str:
+        """Start a run for a record of a stream; its id. Raises Refusal, Conflict, StoreUnavailable."""
+        program = await self._program(saga)
+        now = self.driver.performer.now()
+        intake = take_in(program, message, with_extra(saga, message.input), now)
+        await self.starter.start(program, intake.new, intake.started)
+        return intake.new.id
+
+    async def verdict(self, row: RunRow) -> Verdict | None:
+        """What a run that is not in our hands came to; None while it is under way, or its bundle is missing."""
+        program = await self.driver.programs.get(row.bundle)
+        stored = await self.journals.read(row.id)
+        if program is None or stored is None:
+            return None
+        if row.ended_at is not None:
+            last = decode(stored.records[-1])
+            assert isinstance(last, Ended)
+            return Verdict(program=program, status=last.status, ended=last, fault=last.error, pivot_sent=False)
+        state = advance(program, row.id, (decode(body) for body in stored.records))
+        return verdict_of(state) if state.status == "parked" else None
+
+    async def _program(self, saga: Saga) -> Program:
+        """The saga's program, its bundle durable in the store."""
+        known = self._programs.get(saga.ref)
+        if known is not None:
+            return known
+        digest, body = bundle(self._catalog, saga, self._variables)
+        await self.journals.put_bundle(digest, body)
+        program = open_bundle(body)
+        self._programs[saga.ref] = program
+        return program
+
+    async def _existing(self, row: RunRow, program: Program, wishes: Wishes, waiter: Waiter) -> Reply:
+        if row.ended_at is not None or row.status == "parked":
+            verdict = await self.verdict(row)
+            if verdict is not None:
+                return reply.of_verdict(verdict, row.id)
+        if wishes.at_once or program.saga.respond == "accepted":
+            return reply.accepted(row.id, program, row.status)
+        if wishes.wait is not None:
+            return await self._wait(row.id, program, wishes, waiter)
+        problem = Problem(
+            status=409,
+            code="run-in-progress",
+            title="The first request with this key is still at work",
+            detail="Ask for the run at the Location, or send the request again with `Prefer: wait=N`.",
+            instance=reply.run_url(row.id),
+            headers={"location": reply.run_url(row.id), "retry-after": "1"},
+        )
+        return reply.of_problem(problem, {"x-saga-run": row.id})
+
+    async def _crowded(self, program: Program, intake: Intake, wishes: Wishes) -> Reply:
+        """At the limit only a run that exists already is answered."""
+        stored = await self.journals.read(intake.new.id) if intake.keyed else None
+        if stored is not None:
+            if intake.new.fingerprint and stored.row.fingerprint not in ("", intake.new.fingerprint):
+                return reply.of_problem(_reused())
+            waiter = self.driver.wait_for(intake.new.id)
+            try:
+                return await self._existing(stored.row, program, wishes, waiter)
+            finally:
+                self.driver.forget(intake.new.id, waiter)
+        return reply.of_problem(
+            Problem(
+                status=429,
+                code="too-many-runs",
+                title="Too many runs are in flight",
+                detail=f"This runner drives {self.limits.in_flight} runs at once; try again in a moment.",
+                headers={"retry-after": "1"},
+            )
+        )
+
+    async def _wait(self, run: str, program: Program, wishes: Wishes, waiter: Waiter) -> Reply:
+        """Until the run ends, parks, or the caller has waited long enough."""
+        limit = self.limits.reply_timeout if wishes.wait is None else min(wishes.wait, self.limits.reply_timeout)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        timeout = program.saga.timeout
+        # Past the saga's own timeout a run goes on only where its pivot was sent, and then the caller is not kept.
+        stages = [limit] if timeout is None or timeout / 1000 >= limit else [timeout / 1000 + 0.05, limit]
+        for stage in stages:
+            timer = loop.call_at(began + stage, _give_up, waiter)
+            try:
+                return reply.of_verdict(await waiter, run)
+            except _TimeIsUp:
+                self.driver.forget(run, waiter)
+            finally:
+                timer.cancel()
+            live = self.driver.live.get(run)
+            if live is not None and live.state.pivot != NO_PIVOT:
+                break
+            waiter = self.driver.wait_for(run)
+        self.driver.forget(run, waiter)
+        live = self.driver.live.get(run)
+        return reply.accepted(run, program, "running" if live is None else live.state.status)
+
+
+class _TimeIsUp(Exception):
+    """The caller has waited long enough."""
+
+
+def _give_up(waiter: Waiter) -> None:
+    if not waiter.done():
+        waiter.set_exception(_TimeIsUp())
+
+
+def _reused() -> Problem:
+    return Problem(
+        status=422,
+        code="idempotency-key-reused",
+        title="The idempotency key belongs to another request",
+        detail="A run with this key was started by another payload; use a new key for a new request.",
+    )
+
+
+def _store_away() -> Problem:
+    return Problem(
+        status=503,
+        code="store-away",
+        title="The journal does not answer",
+        detail="Nothing was recorded, or it is not known; send the request again with the same Idempotency-Key.",
+        headers={"retry-after": "1"},
+    )
+
+
+def _stopping() -> Problem:
+    return Problem(
+        status=503,
+        code="stopping",
+        title="The runner is stopping",
+        detail="Send the request again; another runner, or this one after its restart, will take it.",
+        headers={"retry-after": "2"},
+    )

@@ -1,0 +1,28 @@
+"""Run ids: a run's id is its dedup key, so a repeated trigger finds the run that the first one made."""
+
+import base64
+import hashlib
+import secrets
+
+import msgspec
+
+from registry.base.values import Json, canonical
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_run_id(now: int) -> str:
+    """An id for a trigger without a key: 26 characters that sort by time (`now` in milliseconds)."""
+    number = (now & (1 << 48) - 1) << 80 | int.from_bytes(secrets.token_bytes(10), "big")
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def keyed_run_id(*parts: str) -> str:
+    """The id that these parts alone decide: 26 characters, starting with `k`."""
+    hashed = hashlib.blake2b(msgspec.json.encode(parts), digest_size=16).digest()
+    return "k" + base64.b32encode(hashed).decode().rstrip("=").lower()[:25]
+
+
+def fingerprint(payload: Json) -> str:
+    """What two payloads under one key are compared by (32 hex characters)."""
+    return hashlib.blake2b(canonical(payload), digest_size=16).hexdigest()

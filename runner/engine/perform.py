@@ -1,0 +1,135 @@
+"""One attempt: the wish becomes a request, the request an exchange, the exchange a record."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from registry.base.clock import Clock
+from registry.chooser import Picked
+from runner.ports import Services, Sink, Streams, StreamUnavailable
+from runner.saga.advance import RunState
+from runner.saga.evaluation import ExpressionFailed
+from runner.saga.exchange import Answer, Exchange, Lost, Put, Request, StreamRecord
+from runner.saga.fault import Fault
+from runner.saga.journal import Record, Refused
+from runner.saga.tree import Spot
+from runner.steps.call import Call
+from runner.steps.emit import Emit
+
+#: Seconds for an attempt of a step without a timeout of its own.
+LONGEST_ATTEMPT = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the settings say about one service, put on after journaling."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+    concurrency: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Performer:
+    """Performs attempts through the ports; knows no product."""
+
+    sink: Sink
+    services: Services
+    streams: Streams
+    clock: Clock
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    _gates: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+
+    def render(self, state: RunState, spot: Spot, now: int) -> Request | StreamRecord | Refused:
+        """The request of the spot's next attempt, the same bytes each time; or the record that it cannot be made."""
+        verb = spot.step.verb
+        assert isinstance(verb, Call | Emit)
+        try:
+            request = spot.request or verb.render(state, spot, now)
+        except ExpressionFailed as failed:
+            fault = Fault(kind="expression", detail=failed.detail, step=spot.step.place)
+            return Refused(t=now, path=spot.path, dir=spot.block.dir, fault=fault, attempt=spot.attempts + 1)
+        spot.request = request
+        return request
+
+    async def attempt(
+        self, state: RunState, spot: Spot, request: Request | StreamRecord, number: int, limit: float | None
+    ) -> Record:
+        """Send once and say what came of it. `limit`: seconds that the run has left, None: no limit."""
+        timeout = LONGEST_ATTEMPT if spot.step.timeout is None else spot.step.timeout / 1000
+        if limit is not None and limit < timeout:
+            timeout = max(limit, 0.001)
+        verb = spot.step.verb
+        if isinstance(request, StreamRecord):
+            assert isinstance(verb, Emit)
+            put = await self._put(request, timeout)
+            return verb.judge(state, spot, put, self.now(), number)
+        assert isinstance(verb, Call)
+        came = await self._send(state, request, timeout)
+        return verb.judge(state, spot, came, self.now(), number)
+
+    def now(self) -> int:
+        """Wall time in milliseconds."""
+        return int(self.clock.now() * 1000)
+
+    async def _send(self, state: RunState, request: Request, timeout: float) -> Exchange:
+        target = self.targets.get(request.service.partition("@")[0]) if request.service else None
+        gate = self._gate(request.service, target)
+        if gate is None:
+            return await self._exchange(state, request, target, timeout)
+        began = self.clock.monotonic()
+        try:
+            async with asyncio.timeout(timeout):
+                await gate.acquire()
+        except TimeoutError:
+            return Lost(kind="timeout", detail=f"{request.service} is at its concurrency limit", sent=False)
+        try:
+            left = max(timeout - (self.clock.monotonic() - began), 0.001)
+            return await self._exchange(state, request, target, left)
+        finally:
+            gate.release()
+
+    async def _exchange(self, state: RunState, request: Request, target: Target | None, timeout: float) -> Exchange:
+        headers = [("x-saga-run", state.id), ("traceparent", traceparent(state.id, request.key))]
+        if target is not None:
+            headers.extend(target.headers)
+        if not request.service:
+            return await self.sink.send(request, base_url="", extra_headers=headers, timeout=timeout)
+        picked = self.services.pick(request.service)
+        if not isinstance(picked, Picked):
+            return Lost(kind=picked.code, detail=picked.detail, sent=False)
+        try:
+            came = await self.sink.send(request, base_url=picked.url, extra_headers=headers, timeout=timeout)
+        except asyncio.CancelledError:
+            picked.settle(None)
+            raise
+        picked.settle(came.status < 500 if isinstance(came, Answer) else came.kind not in ("unreachable", "timeout"))
+        return came
+
+    async def _put(self, record: StreamRecord, timeout: float) -> Put | Lost:
+        try:
+            async with asyncio.timeout(timeout):
+                partition, offset = await self.streams.put(
+                    record.stream, key=record.key, value=record.value, headers=record.headers
+                )
+        except TimeoutError:
+            return Lost(kind="timeout", detail=f"the stream {record.stream} did not answer in time", sent=True)
+        except StreamUnavailable as error:
+            return Lost(kind="unreachable", detail=str(error), sent=False)
+        return Put(partition=partition, offset=offset)
+
+    def _gate(self, service: str, target: Target | None) -> asyncio.Semaphore | None:
+        if target is None or target.concurrency is None:
+            return None
+        name = service.partition("@")[0]
+        gate = self._gates.get(name)
+        if gate is None:
+            gate = self._gates[name] = asyncio.Semaphore(target.concurrency)
+        return gate
+
+
+def traceparent(run: str, key: str = "") -> str:
+    """W3C trace context: one trace per run, one span per step key, the same after a crash."""
+    trace = hashlib.blake2b(run.encode(), digest_size=16).hexdigest()
+    span = hashlib.blake2b((key or run).encode(), digest_size=8).hexdigest()
+    return f"00-{trace}-{span}-01"

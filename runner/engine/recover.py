@@ -1,0 +1,98 @@
+"""Looking after runs that nobody drives: due ones, signalled ones, those of a runner that died, and the old.
+
+Recovery is the ordinary path: an orphan and a run whose time has come are adopted by the same call.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from registry.base.clock import Clock
+from runner.engine.adopt import Adopter
+from runner.engine.drive import Driver
+from runner.ports import Journals, StoreError
+
+log = structlog.get_logger("saga.engine")
+
+#: Seconds between two looks at the store when nothing is known to be due.
+IDLE: Final = 1.0
+#: Runs adopted in one look.
+BATCH: Final = 200
+#: Seconds between two sweeps of ended runs.
+SWEEP_EVERY: Final = 60.0
+
+
+class Keeper:
+    """The loop that looks after the store."""
+
+    def __init__(self, *, driver: Driver, journals: Journals, clock: Clock, retention: float, most_live: int) -> None:
+        self._driver = driver
+        self._adopter = Adopter(driver)
+        self._journals = journals
+        self._clock = clock
+        #: Seconds.
+        self._retention = retention
+        self._most_live = most_live
+        self._task: asyncio.Task[None] | None = None
+        self._swept = clock.monotonic()
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="keeper")
+
+    async def stop(self) -> None:
+        """Adopt nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def wake(self) -> None:
+        """Look now: something may be due."""
+        self._driver.released.set()
+
+    async def _run(self) -> None:
+        while True:
+            pause = IDLE
+            try:
+                pause = await self._look()
+            except StoreError as error:
+                log.warning("the journal does not answer", error=str(error))
+            try:
+                async with asyncio.timeout(pause):
+                    await self._driver.released.wait()
+            except TimeoutError:
+                pass
+
+    async def _adopt(self, run: str) -> bool:
+        try:
+            return await self._adopter.adopt(run)
+        except StoreError:
+            raise
+        except Exception:
+            # One run that cannot be taken up must not keep the others waiting.
+            log.exception("a run could not be taken up", run=run)
+            return False
+
+    async def _look(self) -> float:
+        """Adopt what is due or orphaned, beat, sweep; seconds until the next look."""
+        released = self._driver.released
+        released.clear()
+        room = self._most_live - len(self._driver.live)
+        stuck = False
+        now = int(self._clock.now() * 1000)
+        if room > 0:
+            limit = min(room, BATCH)
+            found = [*self._adopter.unsure, *await self._journals.orphans(limit), *await self._journals.due(now, limit)]
+            taken = [run for run in found[:limit] if await self._adopt(run)]
+            if taken and len(found) >= limit:
+                return 0.01
+            # What nobody could take up (its bundle is missing, say) is looked at again in its turn, not in a spin.
+            stuck = bool(found) and not taken
+        await self._driver.signals(await self._journals.heartbeat())
+        if self._clock.monotonic() - self._swept > SWEEP_EVERY:
+            self._swept = self._clock.monotonic()
+            await self._journals.sweep(now - int(self._retention * 1000), 1000)
+        at = await self._journals.next_due()
+        if at is None or room <= 0 or stuck:
+            return IDLE
+        return min(IDLE, max(0.005, (at - int(self._clock.now() * 1000)) / 1000))

@@ -1,0 +1,103 @@
+"""Starting a run: its first records, with the intents of its first steps, are one write."""
+
+import asyncio
+from collections.abc import Coroutine
+
+import msgspec
+
+from runner.engine.drive import Driver
+from runner.engine.live import Live
+from runner.engine.programs import wants_follow_up
+from runner.ports import Conflict, NewRun, Note, RunRow, StoreUnavailable
+from runner.saga.advance import RunState
+from runner.saga.definition import Program
+from runner.saga.journal import Started, encode
+
+
+class Starter:
+    """Creates runs, each id once."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._starting: dict[str, asyncio.Future[None]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def stop(self) -> None:
+        """What the store has not answered yet is left to it."""
+        for work in self._background:
+            work.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def start(self, program: Program, new: NewRun, started: Started) -> RunRow | None:
+        """Create a run with its first records and drive it. The row of the run that has this id already, or None.
+
+        Raises `Conflict`, and `StoreUnavailable` where nobody knows whether the journal took it; then the same
+        creation is sent on in the background, so that a run which does exist is driven.
+        """
+        self._driver.programs.know(program)
+        if program.saga.durable:
+            row = await self._twin(new)
+            if row is not None:
+                return row
+        live = Live(RunState(program, new.id), None)
+        state = live.state
+        self._driver.record(live, started)
+        self._driver.perform(live, state.take())
+        if not program.saga.durable:
+            self._driver.take_up(live, [])
+            return None
+        # An end that starts a follow-up is appended with it, so it cannot be part of the creation.
+        held_back = 1 if wants_follow_up(state) else 0
+        first = live.pending[: len(live.pending) - held_back]
+        live.pending = live.pending[len(first) :]
+        note = Note(status="running") if held_back else self._driver.note(state, False)
+        new = msgspec.structs.replace(new, records=tuple(encode(record) for record in first))
+        settled = self._starting[new.id] = asyncio.get_running_loop().create_future()
+        try:
+            return await self._create(live, new, note)
+        except StoreUnavailable:
+            self._behind(self._create_for_sure(live, new, note))
+            raise
+        finally:
+            settled.set_result(None)
+            del self._starting[new.id]
+
+    async def _twin(self, new: NewRun) -> RunRow | None:
+        """The run of this id that this process has in hand: to the store the two would look like one sent twice."""
+        starting = self._starting.get(new.id)
+        if starting is not None:
+            await asyncio.shield(starting)
+        elif new.id not in self._driver.live:
+            return None
+        stored = await self._driver.journals.read(new.id)
+        if stored is None:
+            return None
+        if new.fingerprint and stored.row.fingerprint and new.fingerprint != stored.row.fingerprint:
+            raise Conflict
+        return stored.row
+
+    async def _create(self, live: Live, new: NewRun, note: Note) -> RunRow | None:
+        created = await self._driver.journals.create(new, note)
+        if created.hold is None:
+            return created.existing
+        live.hold = created.hold
+        self._driver.take_up(live, [])
+        return None
+
+    async def _create_for_sure(self, live: Live, new: NewRun, note: Note) -> None:
+        pause = 0.05
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+            try:
+                await self._create(live, new, note)
+            except StoreUnavailable:
+                continue
+            except Conflict:
+                pass
+            return
+
+    def _behind(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

@@ -1,0 +1,151 @@
+"""What expressions see at one place of a run, and the keys that its requests carry."""
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from registry.base.values import Json
+
+if TYPE_CHECKING:
+    from runner.saga.tree import Frame, Spot
+
+#: Keys sent to services stay below this, so that `.undo.NN` fits into 128.
+LONGEST_KEY: Final = 96
+
+
+#: Segments that no step name can be.
+UNDO_SEGMENT: Final = "$undo"
+
+
+def key_of(run: str, path: str) -> str:
+    """The idempotency key of the step at `path`: stable, in `[A-Za-z0-9._-]`, at most 96 characters."""
+    key = f"{run}.{_spelled(path)}"
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"{run[:40]}.{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
+
+
+def undo_key(run: str, path: str) -> str:
+    """The key of a request inside an undo, by its place: `<key>.undo`, `<key>.undo.2`, `<key>.undo.2.<below>`."""
+    step, _, below = path.rpartition(f"/{UNDO_SEGMENT}/")
+    place, _, rest = below.partition("/")
+    key = key_of(run, step) + ".undo"
+    if place != "0":
+        key += f".{int(place) + 1}"
+    if rest:
+        key += "." + _spelled(rest)
+    return key if len(key) <= 128 else f"{key[:90]}.{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
+
+
+def _spelled(path: str) -> str:
+    """A path in the letters of a key. A step that is itself called `undo` or `catch` is told apart by a hyphen."""
+    if "undo" in path or "catch" in path:
+        path = "/".join(f"-{one}" if one in ("undo", "catch") else one for one in path.split("/"))
+    return path.replace("/", ".").replace("$", "")
+
+
+class Scope:
+    """What expressions see at one place; answers the expression compiler's questions."""
+
+    __slots__ = ("error", "extra", "frame", "indices", "names", "outer")
+
+    def __init__(
+        self,
+        frame: "Frame",
+        outer: "Scope | None" = None,
+        *,
+        names: "dict[str, Spot] | None" = None,
+        extra: dict[str, Json] | None = None,
+        indices: tuple[int, ...] | None = None,
+        error: dict[str, Json] | None = None,
+    ) -> None:
+        self.frame = frame
+        self.outer = outer
+        #: Steps that belong here; None: they go into the scope outside.
+        self.names: dict[str, Spot] = names if names is not None else (outer.names if outer is not None else {})
+        self.extra = extra
+        self.indices: tuple[int, ...] = indices if indices is not None else (outer.indices if outer is not None else ())
+        self.error: dict[str, Json] | None = (
+            error if error is not None else (outer.error if outer is not None else None)
+        )
+
+    def root(self, name: str) -> Json:
+        """The value of a context name."""
+        frame = self.frame
+        if name == "input":
+            return frame.input
+        at: Scope | None = self
+        while at is not None:
+            if at.extra is not None and name in at.extra:
+                return at.extra[name]
+            at = at.outer
+        if name == "event":
+            return frame.events
+        if name == "saga":
+            return frame.meta
+        if name == "vars":
+            return frame.vars
+        if name == "error":
+            return self.error
+        if name == "steps":
+            return self.steps()
+        return None
+
+    def find(self, name: str) -> "Spot | None":
+        """The occurrence of a step that its name means here."""
+        at: Scope | None = self
+        while at is not None:
+            spot = at.names.get(name)
+            if spot is not None:
+                return spot
+            at = at.outer
+        return None
+
+    def step(self, name: str) -> "StepView":
+        return StepView(self, name, self.find(name))
+
+    def steps(self) -> dict[str, Json]:
+        return {name: self.step(name).view() for name in self.frame.saga.named if self.find(name) is not None}
+
+    def key(self, name: str) -> str:
+        """The idempotency key that a step has, or will have, in this scope."""
+        step = self.frame.saga.named[name]
+        indices = iter(self.indices)
+        segments = [segment if segment is not None else str(next(indices, 0)) for segment in step.trail]
+        path = self.frame.prefix + "/".join(segments)
+        return undo_key(self.frame.run, path) if UNDO_SEGMENT in segments else key_of(self.frame.run, path)
+
+
+class StepView:
+    """`steps.<name>` as one scope sees it."""
+
+    __slots__ = ("name", "scope", "spot")
+
+    def __init__(self, scope: Scope, name: str, spot: "Spot | None") -> None:
+        self.scope = scope
+        self.name = name
+        self.spot = spot
+
+    def field(self, name: str) -> Json:
+        spot = self.spot
+        if name == "key":
+            return self.scope.key(self.name)
+        if spot is None:
+            return "pending" if name == "status" else None
+        if name == "output":
+            return spot.output
+        if name == "status":
+            return spot.status
+        if name == "response":
+            return spot.response
+        if name == "attempts":
+            return spot.attempts
+        if name == "error":
+            return None if spot.fault is None else spot.fault.view()
+        if name == "event":
+            return spot.event
+        return None
+
+    def view(self) -> dict[str, Json]:
+        return {
+            name: self.field(name) for name in ("output", "response", "status", "attempts", "error", "key", "event")
+        }

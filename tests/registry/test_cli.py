@@ -1,0 +1,114 @@
+"""The commands as a user gives them: real processes against a real registry."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.registry.serving import Api, api
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+START = "import sys; from registry import cli; group = cli.{0}; group(prog_name='saga')"
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[Api]:
+    async with api() as made:
+        yield made
+
+
+async def started(group: str, *arguments: str, **variables: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        START.format(group),
+        *arguments,
+        env={"PYTHONUNBUFFERED": "1", **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def saga(http: Api, *arguments: str) -> tuple[int | None, str, str]:
+    process = await started("service", *arguments, SAGA_SERVICE_URL=http.url)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_service_is_registered_listed_found_beaten_and_removed(http: Api) -> None:
+    given = ("--name", "my-service", "--url", "http://localhost:8000", "--capabilities", "rest, graphql")
+    code, out, _ = await saga(http, "register", *given, "--zone", "x", "-o", "json")
+    assert code == 0
+    assert json.loads(out)["capabilities"] == ["rest", "graphql"]
+    code, out, _ = await saga(http, "list")
+    assert code == 0
+    header, row = out.splitlines()
+    assert header.split()[:3] == ["NAME", "URL", "ID"]
+    assert row.split()[:2] == ["my-service", "http://localhost:8000"]
+    code, out, _ = await saga(http, "list", "--zone", "y", "-o", "json")
+    assert (code, json.loads(out)) == (0, {"services": [], "count": 0})
+    code, out, _ = await saga(http, "get", "my-service", "-o", "json")
+    assert (code, json.loads(out)["zone"]) == (0, "x")
+    assert (await saga(http, "heartbeat", "my-service"))[0] == 0
+    code, out, _ = await saga(http, "unregister", "my-service")
+    assert (code, out) == (0, "my-service is unregistered.\n")
+    assert http.directory.snapshot("my-service") == ()
+
+
+async def test_a_failure_is_one_line_and_exit_code_1(http: Api) -> None:
+    for arguments in (
+        ("get", "ghost"),
+        ("heartbeat", "ghost"),
+        ("unregister", "ghost", "--all"),
+        ("register", "--name", "-", "--url", "ftp://x"),
+        ("list", "--saga-url", "http://127.0.0.1:1"),
+    ):
+        code, out, err = await saga(http, *arguments)
+        assert (code, out) == (1, "")
+        assert len(err.splitlines()) == 1
+        assert err.startswith("Error: ")
+
+
+async def test_keep_alive_beats_until_interrupted_and_then_unregisters(http: Api) -> None:
+    given = ("--name", "sidecar", "--url", "http://10.0.0.1:80", "--keep-alive", "-o", "json")
+    process = await started("service", "register", *given, SAGA_SERVICE_URL=http.url)
+    assert process.stderr is not None
+    assert b"Kept alive" in await asyncio.wait_for(process.stderr.readline(), 30)
+    assert len(http.directory.snapshot("sidecar")) == 1
+    process.send_signal(signal.SIGINT)
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+    assert json.loads(out)["service_name"] == "sidecar"
+    assert http.directory.snapshot("sidecar") == ()
+
+
+async def test_the_registry_serves_until_it_is_stopped() -> None:
+    process = await started("registry", "--port", "0", SERVICE_NAME="own")
+    assert process.stdout is not None
+    line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+    assert line.startswith("registry on http://127.0.0.1:")
+    assert line.endswith("directory embedded\n")
+    port = int(line.split(",")[0].rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert b'"service":"own"' in await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    process.send_signal(signal.SIGTERM)
+    await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+
+
+async def test_wrong_settings_and_a_taken_port_are_sentences(http: Api) -> None:
+    for arguments, variables, sentence in (
+        ((), {"PORT": "http", "REGISTRATION_TTL": "0"}, "PORT is 'http'"),
+        (("--port", str(http.port)), {}, f"cannot listen on 127.0.0.1:{http.port}"),
+    ):
+        process = await started("registry", *arguments, **variables)
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 1
+        assert sentence in err.decode()
+        assert "Traceback" not in err.decode()

@@ -1,0 +1,1 @@
+"""Things that tests of several folders lean on; one noun, one module."""

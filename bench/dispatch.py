@@ -2,9 +2,8 @@
 
     python -m bench.dispatch [--pairs 7]
 
-A process of its own reads 10 000 definitions (files of one saga each, three steps and a fork in the road of the
-median saga) and is then asked for ten of them, in turn with a runner that has just these ten: seven interleaved pairs.
-Another reads 1 000 with `saga check`.
+A process of its own reads 10 000 definitions (files of one saga each) and is then asked for ten of them, in turn with a
+dispatcher that has just these ten: seven interleaved pairs. 1 000 are read by `saga check`, three times.
 """
 
 import argparse
@@ -131,7 +130,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         few, many = written(Path(place) / "few", FEW), written(Path(place) / "many", MANY)
         command = [sys.executable, "-m", "bench.dispatch", "--pairs", str(options.pairs), "--helper"]
-        done = subprocess.run([*command, str(few), str(many)], check=True, stdout=subprocess.PIPE, timeout=180)
+        done = subprocess.run(
+            [*command, str(few), str(many)], cwd=machine.ROOT, check=True, stdout=subprocess.PIPE, timeout=180
+        )
         found = json.loads(done.stdout)
         checked = written(Path(place) / "checked", CHECKED)
         checks = [checking(checked) for _ in range(3)]

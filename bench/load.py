@@ -18,6 +18,7 @@ from typing import Any
 
 import uvloop
 
+from bench.machine import ROOT
 from runner.adapters.streams.http.networks import Networks
 from runner.adapters.streams.http.plain import PlainClient
 from runner.adapters.streams.http.wire import outgoing
@@ -54,7 +55,7 @@ class Load:
 def load() -> Iterator[Load]:
     """A load process."""
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "bench.load"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             yield Load(process)

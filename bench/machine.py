@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+#: Where `python -m bench...` finds this package, whatever else is called so elsewhere.
+ROOT = HERE.parent
 
 
 def version(package: str) -> str | None:

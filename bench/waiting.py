@@ -196,7 +196,7 @@ async def holding(journal: Path, count: int) -> None:
 def opened(folder: Path, count: int) -> float:
     """Bytes of memory of each open run. They are opened by the runner's own engine, in a process that is killed."""
     command = [sys.executable, "-m", "bench.waiting", "--runs", str(count), "--hold", str(folder / "journal.db")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=machine.ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         told = process.stdout.readline()
         process.kill()

@@ -1,4 +1,4 @@
-"""Writes the parts of the reference that the code knows best: keys, functions, settings, commands.
+"""Writes the parts of the reference that the code knows best: keys, functions, settings, commands, codes.
 
     python docs/generate.py [--check]
 
@@ -17,8 +17,10 @@ from typing import Any, Final
 
 import click
 
+from runner.adapters.web import manual
 from runner.cli import COMMANDS
 from runner.cli import main as saga
+from runner.definitions.findings import CODES
 from runner.definitions.header import HEADER
 from runner.saga.functions import FUNCTIONS
 from runner.saga.shape import (
@@ -42,6 +44,7 @@ from runner.saga.shape import (
     Word,
 )
 from runner.settings.auth import Jwt
+from runner.settings.containers import key_of
 from runner.settings.secret import Secret
 from runner.settings.streams import HttpStream, InProcessStream, KafkaSecurity, KafkaStream, MemoryState, RedisState
 from runner.settings.tree import (
@@ -196,15 +199,10 @@ def _settings() -> Iterator[str]:
         yield from (f"### `{section}`", "", "| key | default | meaning |", "|---|---|---|")
         notes = _notes(noun)
         for place in fields(noun):
-            key = _camel(place.name)
+            key = key_of(place.name)
             yield _row(f"`{key}`", _default(place), notes.get(place.name, ""))
         yield ""
     yield from ("### `retries.<name>`", "", f"The keys of a step's `retry`: {', '.join(f'`{k}`' for k in RETRY.keys)}.")
-
-
-def _camel(name: str) -> str:
-    first, *rest = re.sub(r"_m?s$", "", name).split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def _default(place: Any) -> str:
@@ -260,13 +258,37 @@ def _commands() -> Iterator[str]:
 
 
 def _command(command: click.Command, name: str) -> Iterator[str]:
-    context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+    shell = saga.context_settings
+    context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100, **shell)
     yield from (f"### `{name}`", "", "```text", command.get_help(context), "```", "")
     if isinstance(command, click.Group):
         for below in command.list_commands(context):
             inner = command.get_command(context, below)
             assert inner is not None
             yield from _command(inner, f"{name} {below}")
+
+
+# ---------------------------------------------------------------------- codes
+
+
+def _problems() -> Iterator[str]:
+    for chapter in manual.chapters(manual.PROBLEMS):
+        yield from (f"## {chapter.title}", "", *([chapter.intro, ""] if chapter.intro else []))
+        yield from _sections(chapter)
+
+
+def _findings() -> Iterator[str]:
+    for chapter in manual.chapters(manual.FINDINGS):
+        yield from (f"## {chapter.title}", "", chapter.intro, "")
+        yield from ("| Code | Severity | The rule |", "| --- | --- | --- |")
+        yield from (_row(f"`{page.code}`", manual.severity(page.code), CODES[page.code]) for page in chapter.pages)
+        yield ""
+        yield from _sections(chapter)
+
+
+def _sections(chapter: manual.Chapter) -> Iterator[str]:
+    for page in chapter.pages:
+        yield from (f"### {page.code}", "", page.lead, "", page.body, "")
 
 
 # ---------------------------------------------------------------------- pages
@@ -278,6 +300,8 @@ PARTS: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "functions": _functions,
     "settings": _settings,
     "commands": _commands,
+    "problems": _problems,
+    "findings": _findings,
 }
 
 

@@ -170,7 +170,8 @@ class Chooser:
             tuple(slots[x.service_id] for x in listings if not flaw(x, wish)),
             old.turn if old is not None else -1,
         )
-        if not lane.slots:
+        # An empty one is kept for a service with a static address, which is asked for as often as any other.
+        if not lane.slots and wish.service not in self._fallback:
             self._lanes.pop(service, None)
         else:
             if len(self._lanes) >= _MAX_LANES:

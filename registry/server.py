@@ -20,6 +20,7 @@ from registry.base.problem import Problem
 from registry.base.values import Json
 from registry.caller import meant
 from registry.choose import ChoiceState, choose
+from registry.description import REGISTRATION, refusals
 from registry.directory import Directory, DirectoryFull
 from registry.form import InvalidRegistration, read_registration
 from registry.listing import (
@@ -38,28 +39,6 @@ PREFIX: Final = "/api/v1"
 _HEAL: Final = "register it, or register again if it was silent too long."
 
 _Word: TypeAlias = Annotated[str | None, Query(max_length=256)]
-
-#: The body of a registration for the API description; `registry.listing` is what checks it.
-_REGISTRATION_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["service_name"],
-    "properties": {
-        "service_name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"},
-        "service_url": {"type": "string", "format": "uri"},
-        "host": {"type": "string"},
-        "port": {"type": "integer", "minimum": 1, "maximum": 65535},
-        "service_id": {"type": "string"},
-        "capabilities": {"type": "array", "items": {"type": "string"}, "default": []},
-        "weight": {"type": "number", "minimum": 0, "default": 1},
-        "zone": {"type": "string"},
-        "version": {"type": "string"},
-        "tags": {"type": "array", "items": {"type": "string"}},
-        "metadata": {"type": "object"},
-        "health_check_url": {"type": "string", "format": "uri"},
-        "openapi_url": {"type": "string", "format": "uri"},
-        "ttl": {"type": "number", "exclusiveMinimum": 0},
-    },
-}
 
 
 def app(directory: Directory, settings: Settings, clock: Clock) -> FastAPI:
@@ -286,14 +265,16 @@ class _Pages:
 
 def _services(pages: _Pages) -> APIRouter:
     api = APIRouter(tags=["services"])
-    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": _REGISTRATION_SCHEMA}}}}
-    _route(api, "POST", "/services/register", pages.register, openapi_extra=body)
-    _route(api, "GET", "/services", pages.services)
-    _route(api, "GET", "/services/{name}", pages.service)
-    _route(api, "DELETE", "/services/{name}", pages.remove)
-    _route(api, "POST", "/services/{name}/heartbeat", pages.heartbeat)
-    _route(api, "GET", "/services/{name}/instances/{service_id}", pages.instance)
-    _route(api, "DELETE", "/services/{name}/instances/{service_id}", pages.remove_instance)
+    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": REGISTRATION}}}}
+    new = {201: {"description": "The instance is new."}, **refusals(408, 413, 422, 503)}
+    _route(api, "POST", "/services/register", pages.register, openapi_extra=body, responses=new)
+    _route(api, "GET", "/services", pages.services, responses=refusals(422))
+    _route(api, "GET", "/services/{name}", pages.service, responses=refusals(404, 422))
+    _route(api, "DELETE", "/services/{name}", pages.remove, responses=refusals(404, 409, 413, 422))
+    _route(api, "POST", "/services/{name}/heartbeat", pages.heartbeat, responses=refusals(404, 409, 413, 422))
+    one = "/services/{name}/instances/{service_id}"
+    _route(api, "GET", one, pages.instance, responses=refusals(404, 422))
+    _route(api, "DELETE", one, pages.remove_instance, responses=refusals(404, 413, 422))
     return api
 
 

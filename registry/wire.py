@@ -10,12 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from registry.base.document import InvalidDocument, read_document
 from registry.base.problem import Problem
 from registry.base.values import Json, canonical
 
 #: Bytes of a request body that are read at most, and seconds that its sender has for it.
 MAX_BODY: Final = 1_048_576
 BODY_TIMEOUT: Final = 10.0
+#: Nesting of a body.
+DEEPEST: Final = 64
 
 
 class Refused(Exception):
@@ -73,12 +76,9 @@ async def read_json(request: Request) -> Json:
             )
         ) from None
     try:
-        return msgspec.json.decode(bytes(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        reason = "it is nested too deeply" if isinstance(wrong, RecursionError) else str(wrong)
-        raise Refused(
-            invalid("The body is not JSON.", ({"pointer": "", "detail": f"The body is not JSON: {reason}."},))
-        ) from None
+        return read_document(bytes(body), deepest=DEEPEST)
+    except InvalidDocument as wrong:
+        raise Refused(invalid(f"The body {wrong}.", ({"pointer": "", "detail": f"The body {wrong}."},))) from None
 
 
 class BodyLimit:

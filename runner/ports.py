@@ -88,6 +88,8 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     #: Give the run back: it is nobody's until `due_at` (milliseconds; None: until a signal).
     release: bool = False
     due_at: int | None = None
+    #: Signals that are unread already do not make the released run due; only a new one does.
+    deaf: bool = False
     #: Nothing may follow.
     ended: bool = False
 
@@ -226,7 +228,7 @@ class Journals(Protocol):
         - The same append again, already stored, is a success.
         - `taken`: inbox numbers up to this one are merged (their `G` is in `records`) and need not be told again.
         - On success the store moves `hold.length` on and returns the signals not yet taken.
-        - `note.release` with unread signals in the inbox makes the run due at once.
+        - `note.release` with unread signals in the inbox makes the run due at once, unless it is `deaf`.
         - `spawn`: runs created in the same transaction, nobody's and due now; one that exists already is left alone.
         """
         ...

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -52,4 +53,11 @@ class ManualClock:
 
 def iso(seconds: float) -> str:
     """Seconds since the epoch as ISO 8601 in UTC with microseconds, `2026-01-31T12:00:00.000000Z`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    whole, fraction = divmod(round(seconds * 1e6), 1_000_000)
+    return f"{_second(whole)}.{fraction:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(whole: int) -> str:
+    """Kept, because the times of a busy process fall into a few seconds."""
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")

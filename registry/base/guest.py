@@ -1,18 +1,24 @@
 """A uvicorn server as a guest of a running event loop: opened and closed by its host, which keeps its signals.
 
 uvicorn's own `serve` closes its sockets first and swallows a failed start; a host that drains must do both itself.
+What one caller can make the server hold is bounded by `registry.base.connection`.
 """
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 from typing import Any, Final
 
 import uvicorn
 
+from registry.base.connection import Connection
+
 #: Requests that are waiting to be accepted.
 BACKLOG: Final = 2048
+#: Connections that are open at a time, more are answered 503; fewer where the process may not have as many files.
+MOST_CONNECTIONS: Final = 10_000
 
 
 class CannotListen(OSError):
@@ -24,14 +30,20 @@ class Guest:
 
     def __init__(self, app: Any, listener: socket.socket, *, grace: float, limit: int | None = None) -> None:
         """`grace`: seconds that open requests get at the end. `limit`: requests at a time, more are answered 503."""
+
+        class Bounded(Connection):
+            most = _most_connections()
+
         self._config = uvicorn.Config(
             app,
-            http="httptools",
+            http=Bounded,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
+            # Who the caller is decides what a nameless heartbeat means; a header must not say so.
+            proxy_headers=False,
             limit_concurrency=limit,
             # Longer than callers pool connections, so that none is closed just as a request is put on it.
             timeout_keep_alive=75,
@@ -60,6 +72,12 @@ class Guest:
             await self._ticking
             await self._server.shutdown([self._listener])
             self._ticking = None
+
+
+def _most_connections() -> int:
+    """A quarter of the files that this process may open is left for the journal and for calls to services."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, files * 3 // 4)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dev": ("runner.cli.serve:dev", "Run everything on this machine, with demo services and reload on save."),
     "run": ("runner.cli.serve:run", "Run the runner with the settings of saga.yml and the environment."),
     "check": ("runner.cli.check:check", "Check definitions: every error of every file in one go."),
+    "explain": ("runner.cli.explain:explain", "Explain the code of a problem or finding."),
+    "doctor": ("runner.cli.doctor:doctor", "Show every setting and where it came from; try every connection."),
     "schema": ("runner.cli.check:schema", "Write the JSON Schema of definitions, for editors."),
     "call": ("runner.cli.call:call", "Start a saga and print its reply."),
     "list": ("runner.cli.list_:list_sagas", "List the sagas that a runner serves."),

@@ -37,7 +37,7 @@ class Reply:
         """The body as JSON. Raises `click.ClickException` where it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise click.ClickException(
                 f"the answer ({self.status}) is not JSON, so this is no runner; name one with --server"
             ) from None
@@ -46,7 +46,7 @@ class Reply:
         """The body as a JSON object, `{}` where it is anything else."""
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
 
@@ -70,11 +70,16 @@ class Server:
         self._timeout_s = timeout_s
 
     def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Json:
-        """What a GET answers, as JSON. Raises `click.ClickException` where it is refused."""
+        """The JSON object that a GET answers. Raises `click.ClickException` where it is refused."""
         reply = self.send("GET", path, query=query)
         if reply.status >= 400:
             raise click.ClickException(reply.problem())
-        return reply.json()
+        said = reply.json()
+        if not isinstance(said, dict):
+            raise click.ClickException(
+                f"{self.url} answers no JSON object, so this is no runner; name one with --server"
+            )
+        return said
 
     def send(
         self,
@@ -93,10 +98,13 @@ class Server:
         try:
             connection.request(method, target, body, dict(headers or {}))
             answer = connection.getresponse()
+            came = answer.read(_MAX_BODY_BYTES)
+            if answer.length:  # the library says nothing of a part where one asked for a part
+                raise http.client.IncompleteRead(came, answer.length)
             return Reply(
                 status=answer.status,
                 headers={name.lower(): value for name, value in answer.getheaders()},
-                body=answer.read(_MAX_BODY_BYTES),
+                body=came,
             )
         except TimeoutError:
             raise Unreachable(

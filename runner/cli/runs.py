@@ -9,6 +9,7 @@ import click
 
 from registry.base.clock import iso
 from registry.base.values import Json
+from runner.cli.act import resolve, resume, retry, skip
 from runner.cli.http import Server, server_option
 from runner.cli.pace import Pace, pass_pace
 from runner.cli.screen import Screen, Span, look, print_json
@@ -23,7 +24,7 @@ _UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 @click.group("runs")
 def runs() -> None:
-    """List, show and cancel runs."""
+    """List, show and cancel runs, and help those that are parked."""
 
 
 def _label(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001 -- click's
@@ -118,3 +119,7 @@ def cancel(run_id: str, reason: str, server: str) -> None:
     if reply.status >= 400:
         raise click.ClickException(f"{reply.problem()}; see how it stands: saga runs show {run_id}")
     click.echo(f"Asked to turn; see how it ends: saga runs show {run_id}", err=True)
+
+
+for command in (retry, skip, resolve, resume):
+    runs.add_command(command)

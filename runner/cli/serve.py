@@ -35,10 +35,10 @@ def dev(
 
     Nothing else needs to be installed. Definitions are read again when they are saved.
     """
-    from runner import app
+    from runner.app import commands
 
     sys.exit(
-        app.dev(
+        commands.dev(
             definitions=definitions,
             port=port,
             registry_port=registry_port,
@@ -68,9 +68,16 @@ def run(config: str | None, host: str | None, port: int | None, workers: int | N
     for sentence in house.not_yet(settings):
         click.echo(f"note: {sentence}", err=True)
 
-    from runner import app
+    from runner.engine import killpoints
 
-    sys.exit(app.run(settings))
+    try:  # before anything that has kill points is imported
+        killpoints.arm(house.machine_environment().get(killpoints.VARIABLE, ""))
+    except ValueError as unreadable:
+        raise click.ClickException(str(unreadable)) from unreadable
+
+    from runner.app import commands
+
+    sys.exit(commands.run(settings))
 
 
 def read_settings(config: str | None, overrides: "dict[str, Json] | None" = None) -> "Settings":

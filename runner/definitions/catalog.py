@@ -25,7 +25,7 @@ class Listed:
 class Catalog:
     """Sagas by id and version, redirects resolved. Never changes: a reload makes another one."""
 
-    __slots__ = ("_by_id", "_by_path", "_entries", "runner")
+    __slots__ = ("_active", "_by_id", "_by_path", "_entries", "runner")
 
     def __init__(self, entries: Iterable[Listed] = (), runner: str | None = None) -> None:
         listed = tuple(entries)
@@ -42,6 +42,7 @@ class Catalog:
                 by_path.setdefault(saga.path, []).append(saga)
         self._by_id = {id_: tuple(sorted(sagas, key=lambda one: -one.version)) for id_, sagas in by_id.items()}
         self._by_path = {path: tuple(sagas) for path, sagas in by_path.items()}
+        self._active = {path: tuple(s for s in sagas if s.status == "active") for path, sagas in by_path.items()}
 
     def get(self, id: str, version: int | None = None) -> Saga | None:  # noqa: A002  # the language's own word
         """This version; without one the highest active version allowed on the catalog's runner."""
@@ -63,7 +64,7 @@ class Catalog:
 
     def by_path(self, path: str) -> tuple[Saga, ...]:
         """The active sagas of a path, in the order in which they are declared."""
-        return tuple(saga for saga in self._by_path.get(path, ()) if saga.status == "active")
+        return self._active.get(path, ())
 
     @property
     def paths(self) -> tuple[str, ...]:

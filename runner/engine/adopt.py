@@ -6,13 +6,15 @@ import msgspec
 import structlog
 
 from runner.engine.drive import Driver
+from runner.engine.killpoints import reached
 from runner.engine.live import Live
-from runner.ports import Claimed
+from runner.ports import Claimed, StoreError
 from runner.saga.advance import RunState
 from runner.saga.command import Write
 from runner.saga.definition import Program
 from runner.saga.journal import decode
 from runner.saga.state import JournalInvalid
+from runner.saga.steering import RESUME
 
 log = structlog.get_logger("saga.engine")
 
@@ -43,7 +45,9 @@ class Adopter:
         self._adopting.add(run)
         self.unsure.add(run)
         try:
+            reached("adopt.claim")
             claimed = await self._driver.journals.claim(run)
+            reached("adopt.claimed")
             if claimed is None:
                 self.unsure.discard(run)
                 return False
@@ -51,13 +55,24 @@ class Adopter:
             self.unsure.discard(run)
             if program is None:
                 await self._missing(claimed)
-            elif claimed.takeovers > MOST_TAKEOVERS:
+            elif claimed.takeovers > MOST_TAKEOVERS and not any(u.signal.name == RESUME for u in claimed.unread):
                 await self._driver.leave_alone(claimed.hold, "parked", "poison", None)
             else:
-                return await self._resume(program, claimed)
+                return await self._resume_or_park(program, claimed)
             return False
         finally:
             self._adopting.discard(run)
+
+    async def _resume_or_park(self, program: Program, claimed: Claimed) -> bool:
+        try:
+            return await self._resume(program, claimed)
+        except StoreError:
+            raise
+        except Exception:
+            # A fault of ours. The run is claimed, so nobody else would ever look at it: a person is asked.
+            log.exception("a run could not be taken up", run=claimed.row.id)
+            await self._driver.leave_alone(claimed.hold, "parked", "runner-fault", None)
+            return False
 
     async def _resume(self, program: Program, claimed: Claimed) -> bool:
         state = RunState(program, claimed.row.id)
@@ -81,7 +96,9 @@ class Adopter:
             for command in state.fire(key, now):
                 if isinstance(command, Write):
                     self._driver.record(live, command.record)
+        reached("adopt.folded")
         self._driver.take_up(live, state.outstanding())
+        reached("adopt.taken-up")
         return True
 
     async def _missing(self, claimed: Claimed) -> None:

@@ -14,6 +14,7 @@ from runner.definitions.catalog import Catalog
 from runner.engine import reply
 from runner.engine.drive import Driver
 from runner.engine.intake import Intake, Refusal, take_in, with_extra
+from runner.engine.killpoints import reached
 from runner.engine.live import Verdict, Waiter, verdict_of
 from runner.engine.start import Starter
 from runner.ports import Conflict, Journals, RunRow, StoreUnavailable
@@ -57,6 +58,8 @@ class Dispatcher:
         self._refused = refused
         self._catalog = Catalog()
         self._programs: dict[str, Program] = {}
+        #: Why each saga is not served, empty where it is; asked once.
+        self._refusals: dict[str, str] = {}
         self.accepting = True
 
     @property
@@ -67,6 +70,7 @@ class Dispatcher:
         """Answer by these definitions from now on; runs in flight keep theirs."""
         self._catalog = catalog
         self._programs = {}
+        self._refusals = {}
 
     def choose(self, *, stream: str, path: str, method: str, version: int | None) -> Saga | Problem:
         """The saga that answers, or the refusal (404, 405, 503)."""
@@ -83,7 +87,9 @@ class Dispatcher:
                 headers={"allow": allow},
             )
         assert isinstance(found, Chosen)
-        why = self._refused(found.saga, self._catalog)
+        why = self._refusals.get(found.saga.ref)
+        if why is None:
+            why = self._refusals[found.saga.ref] = self._refused(found.saga, self._catalog)
         if why:
             return Problem(status=503, code="not-served", title="This runner does not serve the saga", detail=why)
         return found.saga
@@ -105,6 +111,7 @@ class Dispatcher:
                 if existing is not None:
                     return await self._existing(existing, program, wishes, waiter)
                 if wishes.at_once or saga.respond == "accepted":
+                    reached("dispatch.accepted")
                     return reply.accepted(intake.new.id, program, "running")
                 return await self._wait(intake.new.id, program, wishes, waiter)
             finally:
@@ -121,7 +128,9 @@ class Dispatcher:
         program = await self._program(saga)
         now = self.driver.performer.now()
         intake = take_in(program, message, with_extra(saga, message.input), now)
+        reached("dispatch.record")
         await self.starter.start(program, intake.new, intake.started)
+        reached("dispatch.recorded")
         return intake.new.id
 
     async def verdict(self, row: RunRow) -> Verdict | None:
@@ -143,7 +152,9 @@ class Dispatcher:
         if known is not None:
             return known
         digest, body = bundle(self._catalog, saga, self._variables)
+        reached("dispatch.bundle")
         await self.journals.put_bundle(digest, body)
+        reached("dispatch.bundled")
         program = open_bundle(body)
         self._programs[saga.ref] = program
         return program
@@ -199,7 +210,9 @@ class Dispatcher:
         for stage in stages:
             timer = loop.call_at(began + stage, _give_up, waiter)
             try:
-                return reply.of_verdict(await waiter, run)
+                verdict = await waiter
+                reached("dispatch.answer")
+                return reply.of_verdict(verdict, run)
             except _TimeIsUp:
                 self.driver.forget(run, waiter)
             finally:

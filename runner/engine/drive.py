@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from registry.base.clock import Clock
+from runner.engine.killpoints import reached
 from runner.engine.live import Live, Verdict, Waiter, verdict_of
 from runner.engine.perform import Performer
 from runner.engine.programs import Programs, wants_follow_up
@@ -19,7 +20,6 @@ from runner.ports import (
     Fenced,
     Hold,
     Journals,
-    NewRun,
     Note,
     StoreError,
     StoreUnavailable,
@@ -112,15 +112,16 @@ class Driver:
         try:
             while True:
                 self.perform(live, commands)
-                idle = not live.send and not live.tasks and not live.results and not live.inbox
-                release = idle and live.hold is not None and self._may_release(state)
+                release = self._may_release(live)
                 if live.pending or release:
                     await self._append(live, release)
                 if state.ended is not None:
+                    reached("drive.ended")
                     told = True
                     return
                 if release:
                     # Nobody's now, even where signals came with the answer: then it is due at once, and claimed anew.
+                    reached("drive.released")
                     told = state.status == "parked"
                     self.released.set()
                     return
@@ -133,6 +134,7 @@ class Driver:
                 else:
                     for spot, request, number in send:
                         self._start(live, spot, request, number)
+                        reached("drive.side-by-side")
                 commands = await self._next(live)
         except Fenced:
             log.warning("run taken over by another runner", run=state.id)
@@ -148,6 +150,8 @@ class Driver:
             self._close(live)
             if told:  # and never what could not be made durable
                 self._tell(state.id, verdict_of(state))
+            if state.ended is not None:
+                state.dissolve()
 
     def perform(self, live: Live, commands: list[Command]) -> None:
         """Perform wishes until no new one comes up; attempts that may leave after the append go to `live.send`."""
@@ -157,7 +161,8 @@ class Driver:
                 if type(command) is Attempt:
                     self._intend(live, command)
                 elif type(command) is Write:
-                    self.record(live, command.record)
+                    if state.owes(command):
+                        self.record(live, command.record)
                 elif type(command) is Arm:
                     self._arm(live, command.at)
                 elif type(command) is Abort:
@@ -199,17 +204,22 @@ class Driver:
                         self.record(live, command.record)
                     else:
                         out.append(command)
+                reached("drive.fired")
             while live.inbox:
                 self.merge(live, live.inbox.popleft())
+                reached("drive.merged")
             while live.results:
                 record = live.results.popleft()
-                live.tasks.pop(record.path, None)  # type: ignore[union-attr]  # outcomes have a path
-                self.record(live, record)
+                reached("drive.outcome")
+                path = record.path  # type: ignore[union-attr]  # outcomes have a path
+                live.tasks.pop(path, None)
+                if path in state.open:  # else it was a read, and a halt has given it up
+                    self.record(live, record)
             out += state.take()
             if live.fault is not None:
                 raise live.fault
-            if out or live.pending:
-                return out
+            if out or live.pending or self._may_release(live):
+                return out  # the last where the clock was set back: what was about to be due is not so for long
             live.wake = asyncio.get_running_loop().create_future()
             if state.next_at is not None:
                 self._arm(live, state.next_at)
@@ -278,7 +288,7 @@ class Driver:
         """Make what is pending durable; the very same append is sent until the store has answered."""
         state, hold = live.state, live.hold
         records, live.pending = live.pending, []
-        follow = await self._follow_up(state) if wants_follow_up(state) else ()
+        follow = await self.programs.follow_up(state, self.performer.now()) if wants_follow_up(state) else ()
         if hold is None:
             for new, begun in follow:
                 await self.journals.create(new, begun, start=False)
@@ -289,7 +299,9 @@ class Driver:
         pause = 0.05
         while True:
             try:
+                reached("drive.append")
                 unread = await self.journals.append(hold, encoded, note, taken=live.taken, spawn=follow)
+                reached("drive.appended")
             except StoreUnavailable as error:
                 log.warning("the journal does not answer; sending the same again", run=state.id, error=str(error))
                 await asyncio.sleep(pause)
@@ -301,16 +313,6 @@ class Driver:
                     self.released.set()
                 return
 
-    async def _follow_up(self, state: RunState) -> tuple[tuple[NewRun, Note], ...]:
-        pause = 0.05
-        while True:
-            try:
-                return await self.programs.follow_up(state, self.performer.now())
-            except StoreUnavailable as error:
-                log.warning("the journal does not answer; asking again", run=state.id, error=str(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
-
     def note(self, state: RunState, release: bool) -> Note:
         status = state.status
         return Note(
@@ -321,19 +323,31 @@ class Driver:
             ended=state.ended is not None,
         )
 
-    def _may_release(self, state: RunState) -> bool:
-        if not state.quiet:
+    def _may_release(self, live: Live) -> bool:
+        """Whether the run only waits, and for so long that it is better given back."""
+        state = live.state
+        if live.send or live.tasks or live.results or live.inbox or live.hold is None or not state.quiet:
             return False
         at = state.next_at
         return state.status == "parked" or at is None or at - self.performer.now() >= RELEASE_AFTER
 
     async def leave_alone(self, hold: Hold, status: str, reason: str, due_at: int | None) -> None:
-        """Give a run back as it is; where the store does not answer, the next start finds it."""
+        """Give a run back as it is, sending the very same until the store has answered: nobody else could find it."""
         log.error("run left alone", run=hold.run, reason=reason)
-        try:
-            await self.journals.append(hold, [], Note(status=status, reason=reason, release=True, due_at=due_at))
-        except StoreError as error:
-            log.error("it could not be given back", run=hold.run, error=str(error))
+        note = Note(status=status, reason=reason, release=True, due_at=due_at, deaf=True)
+        pause = 0.05
+        while True:
+            try:
+                await self.journals.append(hold, [], note)
+            except StoreUnavailable as error:
+                log.warning("the journal does not answer; sending the same again", run=hold.run, error=str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+            except StoreError as error:
+                log.error("it is not ours to give back", run=hold.run, error=str(error))
+                return
+            else:
+                return
 
     # ------------------------------------------------------------------ small change
 
@@ -372,6 +386,9 @@ class Driver:
         """Seconds until the timeout of a saga around this attempt would break it off."""
         if not state.deadlines or state.pivot != NO_PIVOT or spot.block.dir == UNDO:
             return None
+        if spot.frame is state.root:
+            end = state.deadlines.get("")
+            return None if end is None else max(0.0, (end - self.performer.now()) / 1000)
         ends: list[int] = []
         frame: Frame | None = spot.frame
         while frame is not None:

@@ -9,12 +9,15 @@ import msgspec
 from registry.base.values import Json, canonical
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+#: Two letters for every ten bits, the highest first.
+_PAIRS = tuple(one + other for one in _ALPHABET for other in _ALPHABET)
+_SHIFTS = tuple(range(120, -1, -10))
 
 
 def new_run_id(now: int) -> str:
     """An id for a trigger without a key: 26 characters that sort by time (`now` in milliseconds)."""
     number = (now & (1 << 48) - 1) << 80 | int.from_bytes(secrets.token_bytes(10), "big")
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def keyed_run_id(*parts: str) -> str:

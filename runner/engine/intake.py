@@ -8,7 +8,7 @@ from registry.base.problem import Problem
 from registry.base.values import Json, canonical, merged
 from runner.engine.identify import fingerprint, keyed_run_id, new_run_id
 from runner.ports import NewRun
-from runner.saga.definition import Program, Saga
+from runner.saga.definition import Program, Saga, TriggerKey
 from runner.saga.evaluation import ExpressionFailed
 from runner.saga.functions_number import number_text
 from runner.saga.journal import Started
@@ -63,12 +63,12 @@ def take_in(program: Program, message: Message, given: Json, now: int) -> Intake
     """What a message starts (`given`: its input after the extra payload). Raises Refusal (422)."""
     saga = program.saga
     event = _event(message, message.key)
-    scope = _scope(program, given, event, run="", now=now)
-    key, compare = _trigger_key(saga, scope, message.key)
+    key, compare = f"sent:{message.key}" if message.key else None, True
+    if saga.idempotency_key is not None:
+        key, compare = _named_key(saga.idempotency_key, _scope(program, given, event, run="", now=now), key)
     run = new_run_id(now) if key is None else keyed_run_id(message.subject, message.path, key)
     event["id"] = event["id"] or run
-    scope = _scope(program, given, event, run=run, now=now)
-    labels = _labels(saga, scope)
+    labels = _labels(saga, _scope(program, given, event, run=run, now=now)) if saga.labels else {}
     started = Started(
         t=now,
         bundle=program.digest,
@@ -160,17 +160,15 @@ def _scope(program: Program, given: Json, event: dict[str, Json], *, run: str, n
     return Scope(frame, names={})
 
 
-def _trigger_key(saga: Saga, scope: Scope, sent: str) -> tuple[str | None, bool]:
-    """The key of the trigger and whether repeats are compared: the saga's own expression wins over the sender's."""
-    rule = saga.idempotency_key
-    if rule is not None:
-        try:
-            value = rule.key(scope)
-        except ExpressionFailed as failed:
-            raise _unprocessable("idempotencyKey", failed.detail) from failed
-        if value is not None:
-            return f"saga:{value if isinstance(value, str) else canonical(value).decode()}", rule.compare
-    return (f"sent:{sent}", True) if sent else (None, True)
+def _named_key(rule: TriggerKey, scope: Scope, sent: str | None) -> tuple[str | None, bool]:
+    """The key that the saga's own expression names, and whether repeats are compared; null means the sender's."""
+    try:
+        value = rule.key(scope)
+    except ExpressionFailed as failed:
+        raise _unprocessable("idempotencyKey", failed.detail) from failed
+    if value is None:
+        return sent, True
+    return f"saga:{value if isinstance(value, str) else canonical(value).decode()}", rule.compare
 
 
 def _labels(saga: Saga, scope: Scope) -> dict[str, str]:

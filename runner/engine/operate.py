@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from typing import Final
 
 from registry.base.clock import iso
 from registry.base.values import Json
@@ -9,7 +10,11 @@ from runner.engine.drive import Driver
 from runner.ports import Filter, Journals, RunRow, Signal, TooManySignals
 from runner.saga.advance import MOST_SIGNALS, RunState, advance
 from runner.saga.journal import CANCEL, Ended, Started, decode
+from runner.saga.steering import objection
 from runner.saga.view import end_of, steps_of
+
+#: Reasons for which a runner leaves a run alone until somebody says `resume`.
+LEFT_ALONE: Final = ("poison", "definition-missing", "journal-invalid", "runner-fault")
 
 
 class Operator:
@@ -58,6 +63,29 @@ class Operator:
         if isinstance(state, RunState) and state.kept >= MOST_SIGNALS and not state.listeners.get(signal.name):
             raise TooManySignals(f"{run} has {MOST_SIGNALS} signals that no step has listened for")
         return await self._send(run, signal)
+
+    async def act(self, run: str, action: str, body: dict[str, Json], *, subject: str, reason: str) -> tuple[str, str]:
+        """An operator's `retry`, `skip`, `resolve` or `resume`: the answer as of `cancel`, or `late` and why.
+
+        Each is a signal with id, actor and reason, so it holds after a crash, too.
+        """
+        state = await self._state(run)
+        if isinstance(state, str) and action != "resume":
+            return state, "Its definition is missing here." if state == "late" else ""
+        if state == "unknown" or state == "ended":
+            return str(state), ""
+        if action == "resume":
+            stored = await self._journals.read(run)
+            held = stored is not None and stored.row.status == "parked" and stored.row.reason in LEFT_ALONE
+            if not held:
+                return "late", f"Only a run that is parked by its runner ({', '.join(LEFT_ALONE)}) is resumed."
+        else:
+            assert isinstance(state, RunState)
+            why = objection(state, f"${action}", body)
+            if why:
+                return "late", why
+        signal = Signal(id=secrets.token_hex(8), name=f"${action}", body=body, subject=subject, reason=reason)
+        return await self._send(run, signal), ""
 
     async def _state(self, run: str) -> RunState | str:
         live = self._driver.live.get(run)

@@ -4,21 +4,28 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
 from registry.base.clock import Clock
 from registry.chooser import Picked
+from runner.engine.killpoints import reached
 from runner.ports import Services, Sink, Streams, StreamUnavailable
 from runner.saga.advance import RunState
 from runner.saga.evaluation import ExpressionFailed
 from runner.saga.exchange import Answer, Exchange, Lost, Put, Request, StreamRecord
 from runner.saga.fault import Fault
-from runner.saga.journal import Record, Refused
+from runner.saga.journal import CATCH, FORWARD, UNDO, Record, Refused
 from runner.saga.tree import Spot
 from runner.steps.call import Call
 from runner.steps.emit import Emit
 
 #: Seconds for an attempt of a step without a timeout of its own.
 LONGEST_ATTEMPT = 60.0
+
+#: Kill points around a request, by the direction of its step.
+_SEND: Final = {FORWARD: "send.forward", CATCH: "send.catch", UNDO: "send.undo"}
+_SENT: Final = {FORWARD: "sent.forward", CATCH: "sent.catch", UNDO: "sent.undo"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +69,19 @@ class Performer:
         verb = spot.step.verb
         if isinstance(request, StreamRecord):
             assert isinstance(verb, Emit)
+            reached("put.record")
             put = await self._put(request, timeout)
+            reached("put.done")
             return verb.judge(state, spot, put, self.now(), number)
         assert isinstance(verb, Call)
-        came = await self._send(state, request, timeout)
+        if spot.step.pivot:
+            reached("send.pivot")
+            came = await self._send(state, request, timeout)
+            reached("sent.pivot")
+        else:
+            reached(_SEND[spot.block.dir])
+            came = await self._send(state, request, timeout)
+            reached(_SENT[spot.block.dir])
         return verb.judge(state, spot, came, self.now(), number)
 
     def now(self) -> int:
@@ -130,6 +146,11 @@ class Performer:
 
 def traceparent(run: str, key: str = "") -> str:
     """W3C trace context: one trace per run, one span per step key, the same after a crash."""
-    trace = hashlib.blake2b(run.encode(), digest_size=16).hexdigest()
+    trace = _trace(run)
     span = hashlib.blake2b((key or run).encode(), digest_size=8).hexdigest()
     return f"00-{trace}-{span}-01"
+
+
+@lru_cache(maxsize=4096)
+def _trace(run: str) -> str:
+    return hashlib.blake2b(run.encode(), digest_size=16).hexdigest()

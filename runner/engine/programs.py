@@ -1,5 +1,6 @@
 """Programs by the digest of their bundle, kept in memory or read from the store; and what follows a failed run."""
 
+import asyncio
 from collections import OrderedDict
 from typing import Final
 
@@ -8,7 +9,8 @@ import structlog
 
 from runner.definitions.bundle import BundleUnreadable, entered_by, open_bundle
 from runner.engine.intake import ON_FAIL, follow_up
-from runner.ports import Journals, NewRun, Note
+from runner.engine.killpoints import reached
+from runner.ports import Journals, NewRun, Note, StoreUnavailable
 from runner.saga.advance import RunState
 from runner.saga.definition import Program
 from runner.saga.journal import encode
@@ -40,6 +42,7 @@ class Programs:
         if known is not None:
             return known
         body = await self._journals.get_bundle(digest)
+        reached("programs.read")
         if body is None:
             return None
         try:
@@ -53,8 +56,18 @@ class Programs:
     async def follow_up(self, state: RunState, now: int) -> tuple[tuple[NewRun, Note], ...]:
         """The run that `onFail` names, its bundle made durable; none where the journal lost the run's own bundle.
 
-        Raises StoreUnavailable.
+        Asks a journal that does not answer until it does.
         """
+        pause = 0.05
+        while True:
+            try:
+                return await self._follow_up(state, now)
+            except StoreUnavailable as error:
+                log.warning("the journal does not answer; asking again", run=state.id, error=str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    async def _follow_up(self, state: RunState, now: int) -> tuple[tuple[NewRun, Note], ...]:
         started, ended, saga = state.started, state.ended, state.program.saga
         assert started is not None
         assert ended is not None
@@ -63,7 +76,9 @@ class Programs:
             log.error("onFail cannot start: the bundle is missing", run=state.id)
             return ()
         digest, entered = entered_by(body, saga.on_fail or "")
+        reached("programs.follow-up")
         await self._journals.put_bundle(digest, entered)
+        reached("programs.followed")
         program = open_bundle(entered)
         self.know(program)
         new, begun = follow_up(

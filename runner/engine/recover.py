@@ -11,6 +11,7 @@ import structlog
 from registry.base.clock import Clock
 from runner.engine.adopt import Adopter
 from runner.engine.drive import Driver
+from runner.engine.killpoints import reached
 from runner.ports import Journals, StoreError
 
 log = structlog.get_logger("saga.engine")
@@ -19,7 +20,11 @@ log = structlog.get_logger("saga.engine")
 IDLE: Final = 1.0
 #: Runs adopted in one look.
 BATCH: Final = 200
-#: Seconds between two sweeps of ended runs.
+#: Ended runs that one sweep forgets.
+SWEEP: Final = 1_000
+#: Share of the runs in flight that may be adopted ones: new requests keep the rest, however much there is to recover.
+RECOVERED_SHARE: Final = 0.75
+#: Seconds between two sweeps of ended runs, where one had less to do than it could.
 SWEEP_EVERY: Final = 60.0
 
 
@@ -35,7 +40,8 @@ class Keeper:
         self._retention = retention
         self._most_live = most_live
         self._task: asyncio.Task[None] | None = None
-        self._swept = clock.monotonic()
+        #: When ended runs are swept next, by the monotonic clock; at the start, for a runner may never live long.
+        self._sweep_at = clock.monotonic()
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="keeper")
@@ -65,7 +71,9 @@ class Keeper:
 
     async def _adopt(self, run: str) -> bool:
         try:
-            return await self._adopter.adopt(run)
+            taken = await self._adopter.adopt(run)
+            reached("recover.adopted")
+            return taken
         except StoreError:
             raise
         except Exception:
@@ -73,25 +81,38 @@ class Keeper:
             log.exception("a run could not be taken up", run=run)
             return False
 
+    async def _sweep(self, now: int) -> None:
+        """Forget some runs that ended long ago; at the next look again, as long as there are more."""
+        if self._clock.monotonic() < self._sweep_at:
+            return
+        reached("recover.sweep")
+        gone = await self._journals.sweep(now - int(self._retention * 1000), SWEEP)
+        reached("recover.swept")
+        if gone < SWEEP:
+            self._sweep_at = self._clock.monotonic() + SWEEP_EVERY
+
     async def _look(self) -> float:
         """Adopt what is due or orphaned, beat, sweep; seconds until the next look."""
         released = self._driver.released
         released.clear()
-        room = self._most_live - len(self._driver.live)
+        reached("recover.look")
+        room = int(self._most_live * RECOVERED_SHARE) - len(self._driver.live)
         stuck = False
         now = int(self._clock.now() * 1000)
         if room > 0:
             limit = min(room, BATCH)
             found = [*self._adopter.unsure, *await self._journals.orphans(limit), *await self._journals.due(now, limit)]
+            if found:
+                reached("recover.found")
             taken = [run for run in found[:limit] if await self._adopt(run)]
             if taken and len(found) >= limit:
                 return 0.01
             # What nobody could take up (its bundle is missing, say) is looked at again in its turn, not in a spin.
             stuck = bool(found) and not taken
-        await self._driver.signals(await self._journals.heartbeat())
-        if self._clock.monotonic() - self._swept > SWEEP_EVERY:
-            self._swept = self._clock.monotonic()
-            await self._journals.sweep(now - int(self._retention * 1000), 1000)
+        unread = await self._journals.heartbeat()
+        reached("recover.beat")
+        await self._driver.signals(unread)
+        await self._sweep(now)
         at = await self._journals.next_due()
         if at is None or room <= 0 or stuck:
             return IDLE

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 import msgspec
 
 from runner.engine.drive import Driver
+from runner.engine.killpoints import reached
 from runner.engine.live import Live
 from runner.engine.programs import wants_follow_up
 from runner.ports import Conflict, NewRun, Note, RunRow, StoreUnavailable
@@ -64,22 +65,34 @@ class Starter:
 
     async def _twin(self, new: NewRun) -> RunRow | None:
         """The run of this id that this process has in hand: to the store the two would look like one sent twice."""
-        starting = self._starting.get(new.id)
-        if starting is not None:
-            await asyncio.shield(starting)
-        elif new.id not in self._driver.live:
-            return None
-        stored = await self._driver.journals.read(new.id)
-        if stored is None:
-            return None
+        waited = False
+        while True:
+            starting = self._starting.get(new.id)
+            if starting is not None:
+                waited = True
+                await asyncio.shield(starting)
+                continue
+            if not waited and new.id not in self._driver.live:
+                return None
+            stored = await self._driver.journals.read(new.id)
+            if stored is not None:
+                break
+            if new.id not in self._starting:  # else another that waited, too, was quicker
+                return None
         if new.fingerprint and stored.row.fingerprint and new.fingerprint != stored.row.fingerprint:
             raise Conflict
         return stored.row
 
     async def _create(self, live: Live, new: NewRun, note: Note) -> RunRow | None:
+        reached("start.create")
         created = await self._driver.journals.create(new, note)
+        reached("start.created")
         if created.hold is None:
             return created.existing
+        if new.id in self._driver.live:
+            # Two of one millisecond: the store took ours for the other one, sent again. One of them drives.
+            stored = await self._driver.journals.read(new.id)
+            return None if stored is None else stored.row
         live.hold = created.hold
         self._driver.take_up(live, [])
         return None

@@ -42,6 +42,8 @@ def select(
 
     `method` is empty for what is not HTTP. See `docs/reference/selection.md`.
     """
+    if len(candidates) == 1 and _takes(candidates[0], stream, runner, method, version):
+        return Chosen(saga=candidates[0])
     lost: list[tuple[str, str]] = []
 
     def keep(sagas: Iterable[Saga], holds: "list[bool]", why: str) -> list[Saga]:
@@ -75,6 +77,16 @@ def select(
     left = keep(left, [s.version == highest for s in left], "another has a higher version")
     lost += [(s.ref, "another of the same rank was declared first") for s in left[1:]]
     return Chosen(saga=left[0], lost=tuple(lost))
+
+
+def _takes(saga: Saga, stream: str, runner: str, method: str, version: int | None) -> bool:
+    """Whether a lone candidate is the one: what nearly every request comes to."""
+    return (
+        (not saga.runners or runner in saga.runners)
+        and (not saga.streams or stream in saga.streams)
+        and (not method or method in (saga.methods or VERBS) or method in methods_of(saga))
+        and (version is None or saga.version == version)
+    )
 
 
 def methods_of(saga: Saga) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ Nothing here knows the time: `now` is the time of the last record.
 from collections import deque
 from collections.abc import Iterable
 
-from runner.saga import halting, turning, undoing, walking
+from runner.saga import halting, steering, turning, undoing, walking
 from runner.saga.attempts import Again, Fail, Park, Resend, decide
 from runner.saga.command import Command, Write
 from runner.saga.definition import Program
@@ -129,7 +129,11 @@ class RunState(State):
         self.open[record.path] = spot
         self.timers.pop(record.path, None)
         if spot.first_at is None:
-            spot.first_at, spot.digest = record.t, record.digest
+            spot.first_at = record.t
+        if spot.since is None:
+            spot.since = record.t
+        if spot.digest is None:
+            spot.digest = record.digest
         if spot.step.pivot and spot.block.dir == FORWARD and self.pivot == NO_PIVOT:
             self.pivot = PIVOT_SENT
 
@@ -147,8 +151,8 @@ class RunState(State):
         fault = record.fault
         spot.begun = False
         self.open.pop(record.path, None)
-        if spot.first_at is None:
-            spot.first_at = record.t
+        if spot.since is None:
+            spot.since = record.t
         if isinstance(record, Unknown):
             spot.unknown = True
             if not record.crash:
@@ -207,6 +211,11 @@ class RunState(State):
             return
         if record.name == TIMEOUT:
             self._apply_timeout(str(record.body))
+            return
+        if record.name in steering.NAMES:
+            steering.steer(self, record)
+            return
+        if record.name == steering.RESUME:
             return
         waiting = self.listeners.get(record.name)
         while waiting:

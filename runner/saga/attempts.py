@@ -123,7 +123,7 @@ def _of_unknown_pivot(spot: Spot, record: Refused | Unknown, crashed: bool, run:
 def _next(policy: Retry, spot: Spot, record: Refused | Unknown, run: str, now: int) -> int | None:
     """When the policy allows the next attempt; None: never."""
     at = now + delay(policy, spot.attempts, f"{run}/{spot.path}", record.after)
-    first = spot.first_at if spot.first_at is not None else now
+    first = spot.since if spot.since is not None else now
     return None if spent(policy, spot.attempts, first, at) else at
 
 

@@ -271,14 +271,12 @@ class Saga:
     mark: Mark | None = None
     #: Every step that has a name, however deep, by it.
     named: Mapping[str, Step] = field(init=False, compare=False, repr=False)
+    #: `id@version`.
+    ref: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ref", f"{self.id}@{self.version}")
         object.__setattr__(self, "named", {step.name: step for step in walk(self.steps) if step.name})
-
-    @property
-    def ref(self) -> str:
-        """`id@version`."""
-        return f"{self.id}@{self.version}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

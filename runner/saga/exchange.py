@@ -26,14 +26,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def digest(self) -> str:
         """Hex digest (32 characters) of all that a resend must repeat to the byte."""
-        h = hashlib.blake2b(digest_size=16)
-        for part in (self.service, self.url, self.method, self.target, self.key):
-            h.update(part.encode())
-            h.update(b"\0")
-        for name, value in self.headers:
-            h.update(f"{name}:{value}\n".encode())
-        h.update(b"\0" if self.body is None else b"\1" + self.body)
-        return h.hexdigest()
+        head = [self.service, self.url, self.method, self.target, self.key]
+        head += [f"{name}:{value}" for name, value in self.headers]
+        body = b"\0" if self.body is None else b"\1" + self.body
+        return hashlib.blake2b("\n".join(head).encode() + b"\0" + body, digest_size=16).hexdigest()
 
     @property
     def reads(self) -> bool:

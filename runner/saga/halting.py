@@ -44,7 +44,8 @@ def _quiet(run: State, block: Block, halt: Halt, fault: Fault, abort: bool) -> N
         _quiet(run, spot.catch_block, halt, fault, abort)
     elif spot.phase == UNDOING:
         halt.pending.add(spot)
-    elif spot.phase == ASKED and (spot.begun or not spot.step.verb.effects):
+    elif spot.phase == ASKED and (spot.begun or not (spot.step.verb.effects or spot.attempts)):
+        # A read that is tried again is not waited for: no record says whether its delay was over when this came.
         halt.pending.add(spot)
         if abort:
             run.out.append(Abort(spot.path))

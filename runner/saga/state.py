@@ -169,6 +169,22 @@ class State:
         turning = self.turned is not None or (Turned, "") in self.owed or (Ended, "") in self.owed
         return self.ended is None and not turning and not self.root.block.halted and self.pivot != PIVOT_DONE
 
+    def dissolve(self) -> None:
+        """Cut the circles of the tree, so that it goes without the garbage collector. Only for one that has ended and
+        that nobody reads any more."""
+        blocks = [self.root.block]  # those of child sagas are below it
+        while blocks:
+            block = blocks.pop()
+            for spot in block.spots:
+                blocks += spot.stretch()
+                if spot.undo is not None:
+                    blocks.append(spot.undo.block)
+                spot.blocks = []
+            block.spots = []
+            block.scope.names.clear()
+            del block.owner
+        self.frames.clear()
+
     def key(self, spot: Spot) -> str:
         """The idempotency key of a spot's requests."""
         return undo_key(self.id, spot.path) if spot.block.dir == UNDO else key_of(self.id, spot.path)
@@ -215,6 +231,11 @@ class State:
         write = Write(record)
         self.owed[(type(record), path)] = write
         self.out.append(write)
+
+    def owes(self, write: Write) -> bool:
+        """Whether this very wish still stands: a halt drops those of what it abandons."""
+        record = write.record
+        return self.owed.get((type(record), getattr(record, "path", ""))) is write
 
     def paid(self, kind: type, path: str) -> None:
         """A record that was wished for has come. Raises JournalInvalid where it was not."""

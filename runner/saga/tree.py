@@ -109,6 +109,7 @@ class Spot:
         "request",
         "response",
         "scope",
+        "since",
         "step",
         "undo",
         "unknown",
@@ -140,6 +141,8 @@ class Spot:
         self.begun_at = now
         #: When the first attempt was journaled.
         self.first_at: int | None = None
+        #: What `maxDuration` counts from: the first attempt, or the first since an operator said to try again.
+        self.since: int | None = None
         self.ended_at: int | None = None
         #: What a retry delay or a wait ends at.
         self.until: int | None = None

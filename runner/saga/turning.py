@@ -8,7 +8,7 @@ from runner.saga.fault import Fault
 from runner.saga.journal import UNDO, Ended, ScopeTurned, Turned, UndoError
 from runner.saga.scope import Scope
 from runner.saga.state import State
-from runner.saga.tree import COMPLETED, FAILED, UNDOER, UNDOING, Block, Plan, Spot, Undo
+from runner.saga.tree import COMPLETED, FAILED, SKIPPED, UNDOER, UNDOING, Block, Plan, Spot, Undo
 
 
 def turn_scope(run: State, spot: Spot, plan: Plan) -> None:
@@ -80,6 +80,13 @@ def undo_failed(run: State, undo: Undo, fault: Fault) -> None:
     run.undo_errors.append(UndoError(step=undo.spot.path, kind=fault.kind, status=fault.status, detail=fault.detail))
     undo.plan.running -= 1
     undo.plan.stopped = undo.plan.stopped or policy == FAIL
+    run.agenda.append(undo.plan)
+
+
+def undo_skipped(run: State, undo: Undo) -> None:
+    """An operator goes on without this undo: its step is left as it is."""
+    undo.status, undo.ended_at = SKIPPED, run.now
+    undo.plan.running -= 1
     run.agenda.append(undo.plan)
 
 

@@ -188,8 +188,13 @@ def step(run: State, block: Block) -> None:
             block.at += 1
             run.agenda.append(block)
             return
+    begin(run, spot)
+
+
+def begin(run: State, spot: Spot) -> None:
+    """Let the step's verb start."""
     try:
-        step.verb.begin(run, spot)
+        spot.step.verb.begin(run, spot)
     except ExpressionFailed as failed:
         broken(run, spot, failed)
 

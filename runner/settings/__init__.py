@@ -8,6 +8,7 @@ from runner.settings.environment import machine_environment, machine_name
 from runner.settings.load import DEFAULT_FILE, SettingsInvalid, load
 from runner.settings.readiness import is_loopback, not_yet, refusals
 from runner.settings.secret import Secret
+from runner.settings.shown import Shown, shown_values
 from runner.settings.tree import Settings
 from runner.settings.world import world_of
 
@@ -16,11 +17,13 @@ __all__ = [
     "Secret",
     "Settings",
     "SettingsInvalid",
+    "Shown",
     "is_loopback",
     "load",
     "machine_environment",
     "machine_name",
     "not_yet",
     "refusals",
+    "shown_values",
     "world_of",
 ]

@@ -155,6 +155,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return meant(name, known, f"known here: {', '.join(sorted(known))}")
 
 
+def key_of(field_name: str) -> str:
+    """The key of a noun's field: in camel case, without the `_s` or `_ms` that tells the unit."""
+    first, *rest = re.sub(r"_m?s$", "", field_name).split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 def section(noun: type[Any], *, passed: tuple[str, ...] = ()) -> Section:
     """The section that a noun stands for: each field is `Annotated` with the reader of its key.
 
@@ -166,8 +172,7 @@ def section(noun: type[Any], *, passed: tuple[str, ...] = ()) -> Section:
     keys: dict[str, tuple[str, Reader]] = {}
     required = []
     for place in fields(noun):
-        first, *rest = re.sub(r"_m?s$", "", place.name).split("_")
-        key = first + "".join(word.capitalize() for word in rest)
+        key = key_of(place.name)
         keys[key] = (place.name, hints[place.name].__metadata__[0])
         if place.default is MISSING and place.default_factory is MISSING:
             required.append(key)

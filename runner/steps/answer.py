@@ -43,7 +43,6 @@ def judged(call: "Call", spot: Spot, came: Exchange, now: int, attempt: int) -> 
     status = came.status
     if 200 <= status < 300 or (status == 304 and not call.effects):
         return _succeeded(call, spot, came, now, attempt)
-    headers = {name.replace("-", "_"): value for name, value in came.headers.items()}
     kind = "redirect" if 300 <= status < 400 else str(status) if 400 <= status < 600 else "unexpected"
     fault = Fault(
         kind=kind,
@@ -51,7 +50,7 @@ def judged(call: "Call", spot: Spot, came: Exchange, now: int, attempt: int) -> 
         detail=f"{call.service or 'the service'} answered {status} to {call.method}",
         step=spot.step.place,
         body=_error_body(came),
-        headers=headers,
+        headers=_headers(came),
     )
     refused = (400 <= status < 500 and status not in UNKNOWN_4XX) or (
         kind == "redirect" and (status in NOT_DONE_3XX or not call.effects)
@@ -72,7 +71,6 @@ def _succeeded(call: "Call", spot: Spot, came: Answer, now: int, attempt: int) -
         output = _body(came)
     except _Unreadable as error:
         return unknown("unexpected", f"{call.service or 'the service'} answered {status}, but {error}")
-    headers = {name.replace("-", "_"): value for name, value in came.headers.items()}
     if call.graphql is not None:
         if not isinstance(output, dict):
             return unknown("unexpected", "the answer is not a GraphQL document")
@@ -83,7 +81,7 @@ def _succeeded(call: "Call", spot: Spot, came: Answer, now: int, attempt: int) -
             return made(t=now, path=spot.path, dir=direction, attempt=attempt, fault=fault)
         output = output.get("data")
     if call.expect is not None:
-        extra = {"output": output, "response": {"status": status, "headers": headers}}
+        extra = {"output": output, "response": {"status": status, "headers": _headers(came)}}
         try:
             holds = not falsy(call.expect(Scope(spot.frame, spot.scope, extra=extra)))
         except ExpressionFailed as failed:
@@ -91,7 +89,7 @@ def _succeeded(call: "Call", spot: Spot, came: Answer, now: int, attempt: int) -
         if not holds:
             body = output if len(came.body) <= LARGEST_ERROR else None
             return unknown("unexpected", "the answer is not what `expect` asks for", body)
-    kept = headers if spot.step.read & {"response", "*"} else {}
+    kept = _headers(came) if spot.step.read & {"response", "*"} else {}
     return Done(t=now, path=spot.path, dir=direction, attempt=attempt, output=output, status=status, headers=kept)
 
 
@@ -111,6 +109,11 @@ def _body(came: Answer) -> Json:
         except UnicodeDecodeError as error:
             raise _Unreadable("its text is not UTF-8") from error
     return base64.b64encode(came.body).decode()
+
+
+def _headers(came: Answer) -> dict[str, str]:
+    """As expressions name them: `retry_after`."""
+    return {name.replace("-", "_"): value for name, value in came.headers.items()}
 
 
 def _error_body(came: Answer) -> Json:

@@ -91,7 +91,8 @@ def test_every_saga_that_a_page_shows_loads_without_errors(where: str, block: Bl
 
 
 def test_a_definition_that_is_broken_on_purpose_has_an_error() -> None:
-    broken = [block for _, block in fenced("yaml") if block.kind == "broken"]
+    # What the findings show is looked at more closely beside the manual: for its very code, with settings.
+    broken = [block for where, block in fenced("yaml") if block.kind == "broken" and "/findings.md:" not in where]
     assert broken
     for block in broken:
         assert load_texts([("page.yaml", block.text.encode())]).errors

@@ -6,7 +6,8 @@ A file holds YAML documents of this form:
 - `definition`: a saga, or a list of them; the first one is triggered. `id` and `path` may be absent there.
 - `input` (`{}`), `settings` (`vars`, `retries`, `rawUrls`), `missing`: services that nobody offers.
 - `world`: scripts by `METHOD service/path`, see tests/support/world.py.
-- `at`: `{time: seconds, signal: name, body, subject, roles, id}` or `{time, cancel: reason}`, in their order.
+- `at`: `{time: seconds, signal: name, body, subject, roles, id}` , `{time, cancel: reason}`, or
+  `{time, retry | skip | resolve | resume: its body}`, in their order.
 - `expect`: `status`, and as far as said `output`, `error` (`kind status step`), `reason`, `leftovers` (`path outcome`),
   `undoErrors` (`path kind`), `requests` (keys in the order of their first request, `x2` where sent twice), `effects`
   (keys, sorted), `bodies` and `headers` (by key, as far as said), `whats` (by key: verb, service, target), `journal`

@@ -379,8 +379,11 @@ async def _signals(scenario: Scenario, holder: list[Runner], run: str, answers: 
     for number, item in enumerate(scenario.at):
         await asyncio.sleep(item["time"] - asyncio.get_running_loop().time())
         runner = holder[0]
+        action = next((word for word in ("retry", "skip", "resolve", "resume") if word in item), None)
         if "cancel" in item:
             answer = await runner.operator.cancel(run, subject="ops", reason=str(item["cancel"]))
+        elif action is not None:
+            answer, _ = await runner.operator.act(run, action, item[action] or {}, subject="ops", reason="they say so")
         else:
             signal = Signal(
                 id=item.get("id", f"signal-{number}"),

@@ -7,7 +7,7 @@ counts, so a request that a crash repeats is answered as it was before. One entr
 - `refused` (nothing was sent), `reset` (sent, the answer lost), `timeout` (sent, no answer), `unreadable`, each
   with ` effect` behind it where the service had done it all the same;
 - or a mapping `{status, json, text, type, headers, effect, after, late, lost}`: `after` seconds until the answer,
-  `late` seconds until the effect, whoever is still listening.
+  `late` seconds until the effect, whoever is still listening; with `until` it is out of the list from that second on.
 
 The last entry answers every further attempt; what no script names is answered 200 with `{"ok": true}`. An effect is
 kept under its key, once; a request with `<key>.undo` takes it away, and a forward request that comes after is refused.
@@ -71,12 +71,13 @@ class World:
     busy: int = 0
     busiest: int = 0
 
-    def entry(self, what: str, attempt: int) -> dict[str, Any]:
+    def entry(self, what: str, attempt: int, now: float) -> dict[str, Any]:
         """What the attempt comes to."""
         for pattern, script in self.scripts.items():
             if fnmatchcase(what, pattern):
                 entries = script if isinstance(script, list) else [script]
-                return _read(entries[min(attempt, len(entries)) - 1])
+                left = [one for one in entries if not (isinstance(one, dict) and now >= one.get("until", now + 1))]
+                return _read(left[min(attempt, len(left)) - 1])
         return {"status": 200, "json": {"ok": True}}
 
     def bring_about(self, key: str, body: bytes) -> None:
@@ -129,7 +130,7 @@ class Door:
                 at=asyncio.get_running_loop().time(),
             )
         )
-        entry = world.entry(what, self._attempt_of(request.key))
+        entry = world.entry(what, self._attempt_of(request.key), asyncio.get_running_loop().time())
         lost = entry.get("lost")
         if lost is not None and not _LOST[lost][1]:
             return Lost(kind=_LOST[lost][0], detail=f"{lost} by the script", sent=False)
@@ -175,7 +176,7 @@ class Door:
                 at=asyncio.get_running_loop().time(),
             )
         )
-        entry = world.entry(what, self._attempt_of(own))
+        entry = world.entry(what, self._attempt_of(own), asyncio.get_running_loop().time())
         if entry.get("lost") == "refused":
             raise StreamUnavailable(f"{stream} takes nothing now, by the script")
         if entry.get("effect", "lost" not in entry):

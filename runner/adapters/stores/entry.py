@@ -12,6 +12,8 @@ import msgspec
 
 from runner.ports import Conflict, Fenced, Filter, Hold, NewRun, Note, RunRow, Signal, TooManySignals
 
+#: `due_at` of what waits for no time: not the time of a clock, which may be set back the next moment.
+AT_ONCE: Final = 0
 #: Unread signals that one run may have.
 MAX_UNREAD: Final = 1_000
 #: Rows of one page of a list.
@@ -142,13 +144,13 @@ class Entry(msgspec.Struct, kw_only=True, gc=False):
         elif note.release:
             self.owner = ""
             self.due_at = note.due_at
-            if self.signals > self.taken:
+            if self.signals > self.taken and not note.deaf:
                 self.wake(now)
 
     def wake(self, now: int) -> None:
         """Due at once, or since earlier."""
         if self.due_at is None or self.due_at > now:
-            self.due_at = now
+            self.due_at = AT_ONCE
 
     def claim(self, owner: str, *, dead: bool) -> bool:
         """Whether `owner` has the run now; `dead`: its present owner is known to be.
@@ -201,7 +203,7 @@ def born(key: int, new: NewRun, note: Note, owner: str, now: int, *, start: bool
         owner=owner if start else "",
         epoch=1,
         length=len(new.records),
-        due_at=None if start else now,
+        due_at=None if start else AT_ONCE,
         ended_at=None,
     )
     if note.ended or (start and note.release):

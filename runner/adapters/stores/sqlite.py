@@ -19,6 +19,7 @@ from runner.adapters.stores.sqlite_file import connect_reader, unavailable
 from runner.adapters.stores.sqlite_ledger import Ledger
 from runner.adapters.stores.sqlite_reads import Reads
 from runner.adapters.stores.sqlite_writer import Writer
+from runner.engine.killpoints import reached
 from runner.ports import (
     Claimed,
     Created,
@@ -80,6 +81,7 @@ class SqliteJournals:
             raise
         self._owner, self._writer, self._reader = owner, writer, reader
         self._connection, self._reads = connection, Reads(connection, ns)
+        reached("sqlite.opened")
 
     async def close(self) -> None:
         """Write what was submitted and let the file go; closing twice does nothing."""
@@ -122,6 +124,7 @@ class SqliteJournals:
         stored, born = tuple(records), tuple(spawn)
         runs = (hold.run, *(new.id for new, _ in born)) if born else (hold.run,)
         unread = await self._to_writer().submit(runs, lambda ledger: ledger.append(fence, stored, note, taken, born))
+        reached("sqlite.appended")
         hold.length = fence.length + len(stored)
         return unread
 
@@ -161,6 +164,7 @@ class SqliteJournals:
             gone += count
             if count < size:
                 break
+        reached("sqlite.sweep")
         await self._to_writer().submit((), Ledger.sweep_bundles)
         return gone
 
@@ -177,7 +181,9 @@ class SqliteJournals:
             raise StoreUnavailable(f"The journal {self._path} has {_QUESTIONS} questions waiting: ask again later.")
         self._asked += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(reader, question, reads)
+            answer = await asyncio.get_running_loop().run_in_executor(reader, question, reads)
+            reached("sqlite.asked")
+            return answer
         except sqlite3.Error as error:
             raise unavailable(self._path, error) from error
         finally:

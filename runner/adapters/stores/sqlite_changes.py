@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from runner.adapters.stores import entry as rules
 from runner.adapters.stores.entry import Entry
+from runner.engine.killpoints import reached
 
 #: Rows of one statement; a power of two.
 _ROWS: Final = 128
@@ -181,6 +182,7 @@ class Changes:
                 rows += (e.due_at, e.ended_at, e.signals, e.taken, e.claimed)
             self._execute(_change, 12, rows)
             self._changed.clear()
+        reached("changes.runs")
         if self._records:
             self._execute(_insert_records, 3, self._records)
             self._records.clear()

@@ -12,6 +12,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from runner.engine.killpoints import reached
 from runner.ports import StoreUnavailable
 
 #: Version of the tables, kept as `user_version`.
@@ -115,6 +116,7 @@ class Lock:
         with contextlib.suppress(OSError):  # it only tells the next one who is here
             os.truncate(self._file, 0)
             os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        reached("file.locked")
 
     def release(self) -> None:
         """Let another open the journal."""
@@ -190,3 +192,4 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
             f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; "
             f"PRAGMA user_version = {FORMAT}; COMMIT;"
         )
+    reached("file.made")

@@ -12,6 +12,7 @@ from registry.base.clock import Clock
 from runner.adapters.stores import entry as rules
 from runner.adapters.stores.entry import Entry
 from runner.adapters.stores.sqlite_changes import Changes
+from runner.engine.killpoints import reached
 from runner.ports import Claimed, Created, Hold, NewRun, Note, Signal, Unread
 
 #: Bundles that one sweep forgets.
@@ -51,7 +52,9 @@ class Ledger:
     def commit(self, runs: Iterable[str]) -> None:
         """Make the transaction that concerned `runs` durable."""
         self._changes.write()
+        reached("ledger.written")
         self._connection.execute("COMMIT")
+        reached("ledger.committed")
         self._changes.settle(runs)
 
     def rollback(self) -> None:
@@ -71,6 +74,7 @@ class Ledger:
                 return Created(hold=entry.hold(self._owner), existing=None)
             return Created(hold=None, existing=entry.row())
         entry = self._bear(new, note, start=start)
+        reached("ledger.created")
         return Created(hold=entry.hold(self._owner) if start else None, existing=None)
 
     def append(
@@ -88,6 +92,7 @@ class Ledger:
             before = (entry.status, entry.reason, entry.owner, entry.taken)
             entry.extend(records, note, taken, self._now)
             self._changes.extend(entry.key, hold.length, records)
+            reached("ledger.extended")
             if before == (entry.status, entry.reason, entry.owner, entry.taken):
                 self._changes.moved(entry)
             else:
@@ -95,6 +100,7 @@ class Ledger:
                 self._empty_inbox(entry, before[3])
             for new, first in spawn:
                 if self._changes.get(new.id) is None:
+                    reached("ledger.spawn")
                     self._bear(new, first, start=False)
         elif self._records(entry, hold.length) != list(records):
             raise entry.fenced(hold)
@@ -106,6 +112,7 @@ class Ledger:
         if entry is None or not entry.claim(self._owner, dead=True):
             return None
         self._changes.changed(entry)
+        reached("ledger.claim")
         return Claimed(
             hold=entry.hold(self._owner),
             row=entry.row(),
@@ -127,6 +134,7 @@ class Ledger:
                 "INSERT INTO inbox (run, number, signal, body) VALUES (?, ?, ?, ?)",
                 (entry.key, entry.signals, signal.id, rules.encode_signal(signal)),
             )
+            reached("ledger.signal")
             self._changes.changed(entry)
         return verdict
 
@@ -136,6 +144,7 @@ class Ledger:
             "ON CONFLICT DO UPDATE SET owner = excluded.owner",
             (self.ns, digest, body, self._owner),
         )
+        reached("ledger.bundle")
 
     def sweep_runs(self, ended_before: int, limit: int) -> int:
         """Forget at most `limit` runs, the longest ended first; how many it were."""
@@ -151,6 +160,7 @@ class Ledger:
                     (self.ns, name, value, started_at, key),
                 )
             self._connection.execute("DELETE FROM records WHERE run = ?", (key,))
+            reached("ledger.sweep-run")
             self._connection.execute("DELETE FROM inbox WHERE run = ?", (key,))
             self._connection.execute("DELETE FROM runs WHERE key = ?", (key,))
             self._changes.forget(run)
@@ -165,6 +175,7 @@ class Ledger:
             "AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.ns = b.ns AND r.bundle = b.digest) LIMIT ?)",
             (self.ns, self._owner, _BUNDLES),
         )
+        reached("ledger.sweep-bundles")
 
     def _bear(self, new: NewRun, note: Note, *, start: bool) -> Entry:
         entry = rules.born(self._changes.next_key(), new, note, self._owner, self._now, start=start)
@@ -194,3 +205,4 @@ class Ledger:
                 "UPDATE inbox SET body = x'' WHERE run = ? AND number > ? AND number <= ?",
                 (entry.key, taken, entry.taken),
             )
+            reached("ledger.inbox")

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from registry.base.clock import Clock
 from runner.adapters.stores.sqlite_file import Lock, connect, unavailable
 from runner.adapters.stores.sqlite_ledger import Ledger
+from runner.engine.killpoints import reached
 from runner.ports import StoreError, StoreUnavailable
 
 #: Operations of one commit.
@@ -102,7 +103,11 @@ class Writer:
             return
         self._tell(_settle, self._opened, ledger.ns, None)
         while (batch := self._gather()) is not None:
-            self._tell(self._deliver, self._perform(ledger, batch))
+            reached("writer.gathered")
+            answers = self._perform(ledger, batch)
+            reached("writer.committed")
+            self._tell(self._deliver, answers)
+            reached("writer.told")
         try:
             ledger.close()
         finally:
@@ -130,11 +135,14 @@ class Writer:
         answers: list[_Answer] = []
         try:
             ledger.begin(runs)
+            reached("writer.begun")
             for future, _, operation in batch:
                 try:
                     answers.append((future, operation(ledger), None))
                 except StoreError as refusal:
                     answers.append((future, None, refusal))
+                reached("writer.operation")
+            reached("writer.commit")
             ledger.commit(runs)
         except Exception as error:
             trouble = self._undo(ledger, error)
@@ -172,6 +180,7 @@ class Writer:
         self._waiting -= len(answers)
         for answer in answers:
             _settle(*answer)
+            reached("writer.deliver")
 
 
 def _settle(future: "asyncio.Future[Any]", result: object, error: Exception | None) -> None:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
-import msgspec
 import structlog
 
 from registry.base.clock import Clock
+from registry.base.document import InvalidDocument, read_document
 from registry.base.problem import Problem
 from registry.base.values import Json
 from runner.engine.dispatch import Dispatcher
+from runner.engine.killpoints import reached
 from runner.engine.reply import of_problem
 from runner.saga.message import Message, Reply, Wishes
 
@@ -64,6 +65,7 @@ class HttpSource:
             log.exception("a request could not be answered", path=scope["path"])
             reply = of_problem(_internal())
         await _send(reply, send, head=scope["method"] == "HEAD")
+        reached("http.answered")
 
     async def _manage(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request to the management application; a body has the same limits there as anywhere."""
@@ -109,7 +111,7 @@ class HttpSource:
             )
             if isinstance(chosen, Problem):
                 return of_problem(chosen)
-            key = _key(headers.get("idempotency_key"))
+            key = _key(headers.get("idempotency_key"), scope["headers"])
             wishes = _wishes(headers.get("prefer"))
             given = (
                 _fields(scope["query_string"])
@@ -209,10 +211,12 @@ def _version(value: str | None) -> int | None:
     return int(value)
 
 
-def _key(value: str | None) -> str:
+def _key(value: str | None, raw: list[tuple[bytes, bytes]]) -> str:
     """The idempotency key, quoted or bare: the same key either way."""
     if value is None:
         return ""
+    if sum(name == b"idempotency-key" for name, _ in raw) > 1:
+        raise _Refused(_bad_request("Idempotency-Key is sent more than once: send the one that is meant."))
     key = value.strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
@@ -246,29 +250,9 @@ def _parsed(headers: dict[str, str], body: bytes) -> Json:
     if media != "application/json" and not media.endswith("+json"):
         raise _Refused(_unsupported(f"a body of type {media[:60]}"))
     try:
-        value = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _Refused(_bad_request(f"The body is not JSON: {error}.")) from error
-    except RecursionError:
-        value = None
-    if (value is None and body.strip() != b"null") or _deeper(value, DEEPEST):
-        raise _Refused(_bad_request(f"The body is nested more than {DEEPEST} deep."))
-    return value
-
-
-def _deeper(value: Json, most: int) -> bool:
-    """Whether lists and mappings are nested deeper than `most`; level by level, so that no input can exhaust us."""
-    level = [value] if isinstance(value, list | dict) else []
-    for _ in range(most):
-        if not level:
-            return False
-        level = [
-            below
-            for item in level
-            for below in (item if isinstance(item, list) else item.values())
-            if isinstance(below, list | dict)
-        ]
-    return bool(level)
+        return read_document(body, deepest=DEEPEST)
+    except InvalidDocument as wrong:
+        raise _Refused(_bad_request(f"The body {wrong}.")) from wrong
 
 
 def _fields(raw: bytes) -> dict[str, Json]:

@@ -1,0 +1,95 @@
+"""The embedded directory over a restart: what was listed is written to a file and listed again at the next start.
+
+A process that starts again has runs to go on with, and no service would be known to it before its next heartbeat. So
+every instance that was listed gets one full time to live of grace, as if it had just been heard of.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import msgspec
+
+from registry.base.clock import Clock
+from registry.base.values import Json
+from registry.directories.memory import MAX_INSTANCES, MemoryDirectory
+from registry.directory import DirectoryFull, Registered
+from registry.listing import Listing, Registration
+
+log = logging.getLogger(__name__)
+
+#: Seconds that changes gather before the file is written.
+GATHER = 0.2
+
+_MEMBERS = tuple(member.name for member in fields(Registration))
+
+
+class KeptDirectory(MemoryDirectory):
+    """A `MemoryDirectory` that remembers in the file `path`. The file is a convenience: without it nothing fails."""
+
+    def __init__(self, clock: Clock, path: Path, *, limit: int = MAX_INSTANCES) -> None:
+        super().__init__(clock, limit=limit)
+        self._path = path
+        self._writing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """List again what the file holds; what cannot be read is left out and told."""
+        try:
+            kept = msgspec.json.decode(await asyncio.to_thread(self._path.read_bytes), type=list[Registration])
+        except FileNotFoundError:
+            return
+        except (OSError, msgspec.MsgspecError) as error:
+            log.warning("the kept directory %s cannot be read, services have to register again: %s", self._path, error)
+            return
+        for registration in kept:
+            with contextlib.suppress(DirectoryFull):
+                await super().register(registration)
+
+    async def close(self) -> None:
+        """Write what has not been written yet."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+            await self._write()
+
+    async def register(self, registration: Registration) -> Registered:
+        before = self.version(registration.service_name)
+        registered = await super().register(registration)
+        if self.version(registration.service_name) != before:
+            self._changed_on_paper()
+        return registered
+
+    async def withdraw(self, name: str, service_ids: Iterable[str]) -> tuple[Listing, ...]:
+        removed = await super().withdraw(name, service_ids)
+        if removed:
+            self._changed_on_paper()
+        return removed
+
+    def _changed_on_paper(self) -> None:
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_soon())
+
+    async def _write_soon(self) -> None:
+        await asyncio.sleep(GATHER)
+        await self._write()
+
+    async def _write(self) -> None:
+        listed = [_kept(listing) for listings in (await self.list()).values() for listing in listings]
+        try:
+            await asyncio.to_thread(_replace, self._path, msgspec.json.encode(listed))
+        except OSError as error:
+            log.warning("the directory could not be kept in %s: %s", self._path, error)
+
+
+def _kept(listing: Listing) -> dict[str, Json]:
+    return {name: value for name, value in asdict(listing).items() if name in _MEMBERS}
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(data)
+    fresh.replace(path)

@@ -1,0 +1,1 @@
+"""Real processes that die, starve, stop, and lose their disk; the services' own database judges."""

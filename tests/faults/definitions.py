@@ -1,0 +1,110 @@
+"""The definitions that the fault tests run: the shop's own, and some that go where the shop's do not."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tests.support.processes import SHOP
+
+_RESERVE: Final = """
+    call: {service: stock, path: /reservations, body: {id: "${ steps.reserve.key }", lines: "${ input.lines }"}}
+    compensate:
+      call: {service: stock, method: DELETE, path: "/reservations/${ steps.reserve.key }"}
+"""
+_CHARGE: Final = """
+    call:
+      service: payment
+      path: /charges
+      body: {id: "${ steps.charge.key }", amount: "${ input.total }", customer: "${ input.customer }"}
+    compensate:
+      call: {service: payment, method: POST, path: "/charges/${ steps.charge.key }/refund"}
+"""
+_SHIP: Final = """
+  - name: ship
+    call:
+      service: courier
+      path: /shipments
+      body: {id: "${ steps.ship.key }", order: "${ input.orderId }", city: "${ input.address.city }"}
+    compensate:
+      call: {service: courier, method: DELETE, path: "/shipments/${ steps.ship.key }"}
+"""
+
+#: A refused charge is caught by a step that has an effect of its own; what fails later undoes that, too.
+INSTEAD: Final = f"""
+id: instead
+path: /instead
+methods: [POST]
+steps:
+  - name: charge
+    call:
+      service: payment
+      path: /charges
+      body: {{id: "${{ steps.charge.key }}", amount: "${{ input.total }}", customer: "${{ input.customer }}"}}
+    catch:
+      - errors: [402]
+        steps:
+          - name: reserve{_RESERVE.replace(chr(10), chr(10) + "        ")}
+    compensate:
+      call: {{service: payment, method: POST, path: "/charges/${{ steps.charge.key }}/refund"}}
+{_SHIP}
+"""
+
+#: The saga's time is up while a service is slow: attempts are broken off, their outcome unknown.
+TIMED: Final = f"""
+id: timed
+path: /timed
+methods: [POST]
+timeout: 500ms
+steps:
+  - name: charge{_CHARGE}
+  - name: both
+    fork:
+      branches:
+        one:
+          - name: reserve{_RESERVE.replace(chr(10), chr(10) + "        ")}
+        other:
+          - name: more
+            call:
+              service: stock
+              path: /reservations
+              body: {{id: "${{ steps.more.key }}", lines: "${{ input.lines }}"}}
+            compensate:
+              call: {{service: stock, method: DELETE, path: "/reservations/${{ steps.more.key }}"}}
+"""
+
+#: Two effects side by side, undone where the courier refuses.
+BOTH: Final = f"""
+id: both
+path: /both
+methods: [POST]
+steps:
+  - name: both
+    fork:
+      branches:
+        goods:
+          - name: reserve{_RESERVE.replace(chr(10), chr(10) + "        ")}
+        money:
+          - name: charge{_CHARGE.replace(chr(10), chr(10) + "        ")}
+{_SHIP}
+"""
+
+#: A pivot whose service may take its time.
+SLOW_PIVOT: Final = f"""
+id: slow-pivot
+path: /slow-pivot
+methods: [POST]
+steps:
+  - name: charge{_CHARGE}
+  - name: reserve
+    pivot: true
+    call: {{service: stock, path: /reservations, body: {{id: "${{ steps.reserve.key }}", lines: "${{ input.lines }}"}}}}
+output: {{orderId: "${{ input.orderId }}"}}
+"""
+
+
+def definitions() -> Mapping[str, str]:
+    """File name to text. The shop's `place-order` gives a slow stock less time, so that a test takes less."""
+    texts = {path.name: path.read_text() for path in sorted(SHOP.glob("*.yaml"))}
+    patient = texts["place-order.yaml"]
+    texts["place-order.yaml"] = patient.replace("timeout: 1s", "timeout: 400ms")
+    assert texts["place-order.yaml"] != patient
+    return texts | {"instead.yaml": INSTEAD, "timed.yaml": TIMED, "both.yaml": BOTH, "slow-pivot.yaml": SLOW_PIVOT}

@@ -1,0 +1,1 @@
+"""Callers, services and answers that mean no good, or are broken."""

@@ -34,6 +34,8 @@ class KeptDirectory(MemoryDirectory):
         super().__init__(clock, limit=limit)
         self._path = path
         self._writing: asyncio.Task[None] | None = None
+        #: Whether something has changed since the file's content was taken.
+        self._stale = False
 
     async def open(self) -> None:
         """List again what the file holds; what cannot be read is left out and told."""
@@ -51,32 +53,33 @@ class KeptDirectory(MemoryDirectory):
     async def close(self) -> None:
         """Write what has not been written yet."""
         if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
-            await self._write()
+            await self._writing
 
     async def register(self, registration: Registration) -> Registered:
         before = self.version(registration.service_name)
         registered = await super().register(registration)
         if self.version(registration.service_name) != before:
-            self._changed_on_paper()
+            self._keep()
         return registered
 
     async def withdraw(self, name: str, service_ids: Iterable[str]) -> tuple[Listing, ...]:
         removed = await super().withdraw(name, service_ids)
         if removed:
-            self._changed_on_paper()
+            self._keep()
         return removed
 
-    def _changed_on_paper(self) -> None:
+    def _keep(self) -> None:
+        self._stale = True
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_soon())
 
     async def _write_soon(self) -> None:
-        await asyncio.sleep(GATHER)
-        await self._write()
+        while self._stale:  # again, where it changed while it was being written
+            await asyncio.sleep(GATHER)
+            await self._write()
 
     async def _write(self) -> None:
+        self._stale = False
         listed = [_kept(listing) for listings in (await self.list()).values() for listing in listings]
         try:
             await asyncio.to_thread(_replace, self._path, msgspec.json.encode(listed))

@@ -75,8 +75,10 @@ def dev(
         for sentence in invalid.sentences:
             _complain(sentence)
         return 1
-    for sentence in refusals(settings):
+    refused = refusals(settings)
+    for sentence in refused:
         _complain(f"refused: {sentence}")
+    if refused:
         return 1
     configure(format="console", level="warn")
     loaded = load_definitions(settings)
@@ -161,7 +163,7 @@ def _banner(serving: Runner, shop: dict[str, str]) -> None:
         f"Saga Runner {VERSION}, everything in this one process",
         "",
         f"  runner    {serving.url}    API {serving.url}/api/v1/openapi.json",
-        f"  registry  {serving.registry_url or 'not served'}    (in memory)",
+        f"  registry  {serving.registry_url or 'not served'}    (embedded)",
         f"  journal   {serving.settings.journal.url}",
         f"  streams   {', '.join(serving.settings.streams)}    (in-process ones, no broker)",
         *(f"  {name:<9} {url}    demo service, effects at {url}/effects" for name, url in shop.items()),

@@ -26,6 +26,7 @@ from runner.adapters.streams.http.source import HttpSource
 from runner.adapters.streams.inprocess import InProcessStreams
 from runner.adapters.web.admin import management
 from runner.adapters.web.pages import pages
+from runner.definitions.bundle import reach
 from runner.definitions.catalog import Catalog
 from runner.definitions.load import Loaded, load
 from runner.engine.dispatch import Dispatcher, Limits
@@ -208,16 +209,7 @@ async def _listed(directory: MemoryDirectory, name: str, url: str) -> None:
 
 def refused_by_reach(saga: Saga, catalog: Catalog) -> str:
     """Why the saga is not served here, itself or one that it runs; empty where it is."""
-    seen: dict[str, Saga] = {}
-    waiting = [saga.ref]
-    while waiting:
-        ref = waiting.pop(0)
-        entry = catalog.entry(ref)
-        if entry is None or ref in seen:
-            continue
-        seen[ref] = entry.saga
-        waiting.extend(entry.links.values())
-    return refusal(seen.values())
+    return refusal(entry.saga for entry in reach(catalog, saga.ref).values())
 
 
 def _directory(settings: Settings, clock: Clock) -> MemoryDirectory:

@@ -36,7 +36,7 @@ def bundle(catalog: Catalog, saga: Saga, vars: Mapping[str, Json]) -> tuple[str,
     `saga` is one of the catalog's. Of `vars` it holds what is read. Raises KeyError for a saga of another
     catalog.
     """
-    entries = _reach(catalog, saga.ref)
+    entries = reach(catalog, saga.ref)
     reads = frozenset().union(*(entry.reads for entry in entries.values()))
     content = {
         "format": FORMAT,
@@ -88,8 +88,11 @@ def entered_by(data: bytes, reference: str) -> tuple[str, bytes]:
     return digest(made), made
 
 
-def _reach(catalog: Catalog, start: str) -> dict[str, Listed]:
-    """The saga and everything that it runs, or that runs when one of them fails, by `id@version`."""
+def reach(catalog: Catalog, start: str) -> dict[str, Listed]:
+    """The saga and everything that it runs, or that runs when one of them fails, by `id@version`; itself first.
+
+    Raises KeyError for a saga of another catalog.
+    """
     found: dict[str, Listed] = {}
     waiting = [start]
     while waiting:

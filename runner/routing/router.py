@@ -40,7 +40,7 @@ def select(
 ) -> Selection:
     """Choose among the active sagas of one path, given in order of declaration.
 
-    `method` is empty for what is not HTTP. See `docs/reference/selection.md`.
+    `method` is empty for what is not HTTP.
     """
     if len(candidates) == 1 and _takes(candidates[0], stream, runner, method, version):
         return Chosen(saga=candidates[0])
@@ -84,7 +84,8 @@ def _takes(saga: Saga, stream: str, runner: str, method: str, version: int | Non
     return (
         (not saga.runners or runner in saga.runners)
         and (not saga.streams or stream in saga.streams)
-        and (not method or method in (saga.methods or VERBS) or method in methods_of(saga))
+        # HEAD depends on the steps, which only `methods_of` looks at.
+        and (not method or (method != "HEAD" and method in (saga.methods or VERBS)) or method in methods_of(saga))
         and (version is None or saga.version == version)
     )
 

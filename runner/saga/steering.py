@@ -66,9 +66,7 @@ def _objection_to_skip(spot: Spot, body: dict[str, Any]) -> str:
         return ""
     if not spot.frame.forward_only:
         return f"{spot.path} is before the pivot: cancel the run, or resolve the step."
-    if "output" in spot.step.read and "output" not in body:
-        return f"The output of {spot.path} is read by other steps: give one as `output`."
-    return ""
+    return _objection_to_silence(spot, body)
 
 
 def _objection_to_resolve(run: State, spot: Spot, body: dict[str, Any]) -> str:
@@ -77,11 +75,15 @@ def _objection_to_resolve(run: State, spot: Spot, body: dict[str, Any]) -> str:
     if not spot.unknown:
         return f"The outcome of {spot.path} is known; retry or skip it."
     if body["done"]:
-        if "output" in spot.step.read and "output" not in body:
-            return f"The output of {spot.path} is read by other steps: give one as `output`."
-        return ""
+        return _objection_to_silence(spot, body)
     if spot.block.dir == UNDO or not (spot.step.pivot and run.pivot == PIVOT_SENT):
         return f"{spot.path} cannot turn the run any more: retry it, or skip it."
+    return ""
+
+
+def _objection_to_silence(spot: Spot, body: dict[str, Any]) -> str:
+    if spot.step.read & {"output", "*"} and "output" not in body:
+        return f"The output of {spot.path} is read by other steps: give one as `output`."
     return ""
 
 

@@ -58,6 +58,23 @@ async def test_a_kill_loses_nothing_that_was_written_a_moment_ago(tmp_path: Path
     assert [one.service_url for one in second.snapshot("stock")] == [stock().service_url]
 
 
+async def test_what_changes_while_the_file_is_written_is_written_too(tmp_path: Path) -> None:
+    class Interrupted(KeptDirectory):
+        async def _write(self) -> None:
+            first = not path.exists()
+            await super()._write()
+            if first:
+                await self.register(stock(9002))
+
+    clock, path = ManualClock(), tmp_path / "kept.json"
+    directory = Interrupted(clock, path)
+    await directory.register(stock())
+    await directory.close()
+
+    second = await reopened(path, clock)
+    assert [one.service_url for one in second.snapshot("stock")] == [stock().service_url, stock(9002).service_url]
+
+
 async def test_what_was_withdrawn_stays_away(tmp_path: Path) -> None:
     clock, path = ManualClock(), tmp_path / "kept.json"
     first = await reopened(path, clock)

@@ -5,6 +5,7 @@ connections, answers what it cannot read ahead of requests that came before it, 
 sent all it has to say and only listens. Here:
 
 - a head has `MAX_HEAD` bytes (431), its URL `MAX_URL` (414), and `HEAD_TIMEOUT` seconds from its first byte (408);
+- a body that does not come with its head has `BODY_TIMEOUT` seconds from the moment its request is worked on (408);
 - what is no HTTP is a 400, and each of these refusals waits for its turn behind answers still owed;
 - fields after a chunked body (trailers) count as head and reach no application: nobody expects a header that late;
 - a caller who closes its sending side after a whole request gets its answer;
@@ -33,6 +34,8 @@ MAX_HEAD: Final = 65_536
 MAX_URL: Final = 16_384
 #: Seconds for a head to be complete, from its first byte.
 HEAD_TIMEOUT: Final = 10.0
+#: Seconds for a body to be complete, from when its request is worked on.
+BODY_TIMEOUT: Final = 30.0
 #: Seconds in which a caller must take at least one byte of what is written for it.
 STALL: Final = 30.0
 #: Seconds that a refused caller has to read why.
@@ -49,6 +52,12 @@ _SLOW: Final = Problem(
     code="head-too-slow",
     title="The request came too slowly",
     detail=f"The head of a request must arrive within {HEAD_TIMEOUT:g} s.",
+)
+_SLOW_BODY: Final = Problem(
+    status=408,
+    code="body-too-slow",
+    title="The body came too slowly",
+    detail=f"The whole body must arrive within {BODY_TIMEOUT:g} s.",
 )
 _LONG_URL: Final = Problem(
     status=414,
@@ -92,6 +101,8 @@ class Connection(HttpToolsProtocol):
         self._over = False
         #: Runs while nothing is owed and a message is under way.
         self._patience: asyncio.TimerHandle | None = None
+        #: Runs while the request that is worked on lacks some of its body.
+        self._body_patience: asyncio.TimerHandle | None = None
         #: Runs while something is to be written that the caller does not take.
         self._stall: asyncio.TimerHandle | None = None
         self._stuck_at = 0
@@ -111,10 +122,10 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._over = True
-        for timer in (self._patience, self._stall, self.timeout_keep_alive_task):
+        for timer in (self._patience, self._body_patience, self._stall, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
-        self._patience = self._stall = None
+        self._patience = self._body_patience = self._stall = None
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
@@ -139,6 +150,8 @@ class Connection(HttpToolsProtocol):
             self._refuse(_LARGE_HEAD)
         elif not self._owed and self._patience is None:
             self._patience = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
+        if self._in_body:
+            self._await_body()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # uvicorn always hangs up
         """Whether the connection stays open to write: as long as answers to whole requests are owed, unbegun."""
@@ -197,6 +210,9 @@ class Connection(HttpToolsProtocol):
             return
         self._quiet = 0
         self._in_body = False
+        if self._body_patience is not None:
+            self._body_patience.cancel()
+            self._body_patience = None
         super().on_message_complete()
         if not self._owed:  # it was answered before its body had come, and only now the connection is idle
             self._lose_patience()
@@ -231,6 +247,8 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
+        if self._in_body:  # it waited in line until now
+            self._await_body()
 
     def on_response_complete(self) -> None:
         """One answer is written: next come those behind it, then what was refused meanwhile."""
@@ -253,6 +271,16 @@ class Connection(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _await_body(self) -> None:
+        """From now on the rest of the body must come in time: its request is worked on, and nothing holds it up."""
+        if self._body_patience is None and self._running is self.cycle and not self.cycle.response_started:
+            self._body_patience = self.loop.call_later(BODY_TIMEOUT, self._body_too_slow)
+
+    def _body_too_slow(self) -> None:
+        self._body_patience = None
+        if self._in_body and not self.cycle.response_started:
+            self._refuse(_SLOW_BODY)
 
     def _too_slow(self) -> None:
         self._patience = None

@@ -7,6 +7,7 @@ costs more than a sentence, and nothing is answered 2xx before it is recorded.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from registry.base.problem import Problem
 from runner.definitions.bundle import bundle, open_bundle
@@ -15,7 +16,8 @@ from runner.engine import reply
 from runner.engine.drive import Driver
 from runner.engine.intake import Intake, Refusal, take_in, with_extra
 from runner.engine.killpoints import reached
-from runner.engine.live import Verdict, Waiter, verdict_of
+from runner.engine.live import Live, Verdict, Waiter, verdict_of
+from runner.engine.patience import TICK, Patience
 from runner.engine.start import Starter
 from runner.ports import Conflict, Journals, RunRow, StoreUnavailable
 from runner.routing.router import Chosen, NotAllowed, NotFound, select
@@ -24,6 +26,14 @@ from runner.saga.definition import Program, Saga
 from runner.saga.journal import Ended, decode
 from runner.saga.message import Message, Reply, Wishes
 from runner.saga.state import NO_PIVOT
+
+
+#: Takes the reply to a caller who is not to be kept until the end of the run.
+Early: TypeAlias = Callable[[Reply], None]
+
+#: Seconds after a saga's timeout at which a run that still goes on must be past its pivot; the timeout's own alarm and
+#: ours may both come late.
+_SETTLED_AFTER: Final = 3 * TICK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +70,7 @@ class Dispatcher:
         self._programs: dict[str, Program] = {}
         #: Why each saga is not served, empty where it is; asked once.
         self._refusals: dict[str, str] = {}
+        self.patience = Patience()
         self.accepting = True
 
     @property
@@ -94,34 +105,75 @@ class Dispatcher:
             return Problem(status=503, code="not-served", title="This runner does not serve the saga", detail=why)
         return found.saga
 
-    async def handle(self, saga: Saga, message: Message, wishes: Wishes) -> Reply:
-        """Run the saga for this message, or find its run, and answer."""
+    async def handle(self, saga: Saga, message: Message, wishes: Wishes, early: Early | None = None) -> Reply:
+        """Run the saga for this message, or find its run, and answer.
+
+        With `early` the run may be driven in the caller's task, until its end: a caller who is not to be kept so long
+        is answered by a call of it, and what is returned in the end is for nobody. Without it the run has a task.
+        """
         try:
             if not self.accepting:
                 return reply.of_problem(_stopping())
             program = await self._program(saga)
-            given = with_extra(saga, message.input)
             now = self.driver.performer.now()
-            intake = take_in(program, message, given, now)
+            intake = take_in(program, message, with_extra(saga, message.input), now)
             if len(self.driver.live) >= self.limits.in_flight:
                 return await self._crowded(program, intake, wishes)
-            waiter = self.driver.wait_for(intake.new.id)
-            try:
-                existing = await self.starter.start(program, intake.new, intake.started)
-                if existing is not None:
-                    return await self._existing(existing, program, wishes, waiter)
-                if wishes.at_once or saga.respond == "accepted":
-                    reached("dispatch.accepted")
-                    return reply.accepted(intake.new.id, program, "running")
-                return await self._wait(intake.new.id, program, wishes, waiter)
-            finally:
-                self.driver.forget(intake.new.id, waiter)
+            at_once = wishes.at_once or saga.respond == "accepted"
+            if early is not None and not at_once and wishes.wait is None:
+                return await self._here(program, intake, wishes, early)
+            return await self._apart(program, intake, wishes, at_once=at_once)
         except Refusal as refusal:
             return reply.of_problem(refusal.problem)
         except Conflict:
             return reply.of_problem(_reused())
         except StoreUnavailable:
             return reply.of_problem(_store_away())
+
+    async def _here(self, program: Program, intake: Intake, wishes: Wishes, early: Early) -> Reply:
+        """Drive the run in this task: nobody needs to be told of its end by another."""
+        run = intake.new.id
+        begun = await self.starter.begin(program, intake.new, intake.started)
+        if begun is None:
+            return reply.accepted(run, program, "running")
+        if not isinstance(begun, Live):
+            return await self._existing(begun, program, wishes)
+        caller = _Caller(self, run, program, wishes, lambda: early(reply.accepted(run, program, begun.state.status)))
+        try:
+            verdict = await self.driver.drive(begun)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self.driver.stopping or task is None:
+                raise
+            task.uncancel()  # it was the run that was broken off: it is the journal's now
+            return reply.accepted(run, program, "running")
+        finally:
+            caller.alarm.off()
+        reached("dispatch.answer")
+        if verdict is not None:
+            return reply.of_verdict(verdict, run)
+        if caller.gone:
+            return reply.accepted(run, program, "running")
+        waiter = self.driver.wait_for(run)
+        try:
+            return await self._wait(run, program, wishes, waiter, caller.since)
+        finally:
+            self.driver.forget(run, waiter)
+
+    async def _apart(self, program: Program, intake: Intake, wishes: Wishes, *, at_once: bool) -> Reply:
+        """Let the run have a task of its own, and wait for its end as long as the caller wants to."""
+        run = intake.new.id
+        waiter = self.driver.wait_for(run)
+        try:
+            existing = await self.starter.start(program, intake.new, intake.started)
+            if existing is not None:
+                return await self._existing(existing, program, wishes, waiter)
+            if at_once:
+                reached("dispatch.accepted")
+                return reply.accepted(run, program, "running")
+            return await self._wait(run, program, wishes, waiter)
+        finally:
+            self.driver.forget(run, waiter)
 
     async def record(self, saga: Saga, message: Message) -> str:
         """Start a run for a record of a stream; its id. Raises Refusal, Conflict, StoreUnavailable."""
@@ -159,14 +211,17 @@ class Dispatcher:
         self._programs[saga.ref] = program
         return program
 
-    async def _existing(self, row: RunRow, program: Program, wishes: Wishes, waiter: Waiter) -> Reply:
+    async def _existing(
+        self, row: RunRow, program: Program, wishes: Wishes, waiter: "Waiter | None" = None
+    ) -> Reply:
+        """The answer to one who asks for a run that exists; `waiter` where that one may want to wait for it."""
         if row.ended_at is not None or row.status == "parked":
             verdict = await self.verdict(row)
             if verdict is not None:
                 return reply.of_verdict(verdict, row.id)
         if wishes.at_once or program.saga.respond == "accepted":
             return reply.accepted(row.id, program, row.status)
-        if wishes.wait is not None:
+        if waiter is not None and wishes.wait is not None:
             return await self._wait(row.id, program, wishes, waiter)
         problem = Problem(
             status=409,
@@ -199,31 +254,64 @@ class Dispatcher:
             )
         )
 
-    async def _wait(self, run: str, program: Program, wishes: Wishes, waiter: Waiter) -> Reply:
-        """Until the run ends, parks, or the caller has waited long enough."""
-        limit = self.limits.reply_timeout if wishes.wait is None else min(wishes.wait, self.limits.reply_timeout)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+    async def _wait(
+        self, run: str, program: Program, wishes: Wishes, waiter: Waiter, since: float | None = None
+    ) -> Reply:
+        """Until the run ends, parks, or the caller has waited long enough (`since`: the loop's time)."""
+        caller = _Caller(self, run, program, wishes, lambda: _give_up(waiter), since)
+        try:
+            verdict = await waiter
+            reached("dispatch.answer")
+            return reply.of_verdict(verdict, run)
+        except _TimeIsUp:
+            live = self.driver.live.get(run)
+            return reply.accepted(run, program, "running" if live is None else live.state.status)
+        finally:
+            caller.alarm.off()
+
+
+class _Caller:
+    """One who waits for the end of a run, for as long as that is worth it; then `give_up` is called."""
+
+    __slots__ = ("_dispatcher", "_give_up", "_limit", "_run", "alarm", "gone", "since")
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        run: str,
+        program: Program,
+        wishes: Wishes,
+        give_up: Callable[[], None],
+        since: float | None = None,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._run = run
+        self._give_up = give_up
+        #: The loop's time at which the waiting began.
+        self.since = asyncio.get_running_loop().time() if since is None else since
+        limit = dispatcher.limits.reply_timeout
+        if wishes.wait is not None:
+            limit = min(wishes.wait, limit)
+        self._limit = self.since + limit
+        #: Whether the caller was given up.
+        self.gone = False
         timeout = program.saga.timeout
         # Past the saga's own timeout a run goes on only where its pivot was sent, and then the caller is not kept.
-        stages = [limit] if timeout is None or timeout / 1000 >= limit else [timeout / 1000 + 0.05, limit]
-        for stage in stages:
-            timer = loop.call_at(began + stage, _give_up, waiter)
-            try:
-                verdict = await waiter
-                reached("dispatch.answer")
-                return reply.of_verdict(verdict, run)
-            except _TimeIsUp:
-                self.driver.forget(run, waiter)
-            finally:
-                timer.cancel()
-            live = self.driver.live.get(run)
-            if live is not None and live.state.pivot != NO_PIVOT:
-                break
-            waiter = self.driver.wait_for(run)
-        self.driver.forget(run, waiter)
-        live = self.driver.live.get(run)
-        return reply.accepted(run, program, "running" if live is None else live.state.status)
+        if timeout is None or timeout / 1000 >= limit:
+            self.alarm = dispatcher.patience.until(self._limit, self._at_limit)
+        else:
+            self.alarm = dispatcher.patience.until(self.since + timeout / 1000 + _SETTLED_AFTER, self._at_timeout)
+
+    def _at_timeout(self) -> None:
+        live = self._dispatcher.driver.live.get(self._run)
+        if live is not None and live.state.pivot != NO_PIVOT:
+            self._at_limit()
+        else:
+            self.alarm = self._dispatcher.patience.until(self._limit, self._at_limit)
+
+    def _at_limit(self) -> None:
+        self.gone = True
+        self._give_up()
 
 
 class _TimeIsUp(Exception):

@@ -1,12 +1,12 @@
 """Driving a run: perform its wishes, append what happened, apply it, ask again.
 
-One task per run. What one step leads to without the world (the next step's intent, a planned retry, a turn) goes into
+A run is driven in the task of the caller who waits for it, or in one of its own. What one step leads to without the world (the next step's intent, a planned retry, a turn) goes into
 one append, and nothing is sent before that append is durable. While an append is in flight, outcomes gather for the
 next one. An attempt that nothing else is open beside is awaited in place; several get a task each.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -20,13 +20,14 @@ from runner.ports import (
     Fenced,
     Hold,
     Journals,
+    NewRun,
     Note,
     StoreError,
     StoreUnavailable,
     Unread,
 )
 from runner.saga.advance import RunState
-from runner.saga.command import Abort, Arm, Attempt, Command, Write
+from runner.saga.command import Abort, Attempt, Command, Write
 from runner.saga.exchange import Request, StreamRecord
 from runner.saga.fault import Fault
 from runner.saga.journal import (
@@ -45,6 +46,10 @@ log = structlog.get_logger("saga.engine")
 
 #: A run whose branches all wait at least so long (milliseconds) is given back to the store.
 RELEASE_AFTER: Final = 1_000
+#: What most appends say.
+RUNNING: Final = Note(status="running")
+#: Seconds that a caller whose run is left to the journal has to be told so.
+LAST_WORDS: Final = 1.0
 
 
 class Driver:
@@ -64,9 +69,14 @@ class Driver:
     # ------------------------------------------------------------------ from outside
 
     def take_up(self, live: Live, commands: list[Command]) -> None:
-        """Drive a run from now on, beginning with these wishes."""
+        """Drive a run from now on in a task of its own, beginning with these wishes."""
         self.live[live.state.id] = live
-        live.task = asyncio.create_task(self._run(live, commands), name=f"run {live.state.id}")
+        live.task = asyncio.create_task(self._run(live, commands))
+
+    async def drive(self, live: Live) -> Verdict | None:
+        """Drive a run in the caller's own task. What it came to; None where it went out of our hands before that."""
+        live.task = asyncio.current_task()
+        return await self._run(live, [])
 
     def wait_for(self, run: str) -> Waiter:
         """Resolves when the run ends, parks, or goes out of our hands for good."""
@@ -103,12 +113,13 @@ class Driver:
                 task.cancel()
             if live.task is not None:
                 live.task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.live:
+            await asyncio.wait(tasks, timeout=LAST_WORDS)
 
     # ------------------------------------------------------------------ one run
 
-    async def _run(self, live: Live, commands: list[Command]) -> None:
-        state, told = live.state, False
+    async def _run(self, live: Live, commands: list[Command]) -> Verdict | None:
+        state, verdict = live.state, None
         try:
             while True:
                 self.perform(live, commands)
@@ -117,39 +128,42 @@ class Driver:
                     await self._append(live, release)
                 if state.ended is not None:
                     reached("drive.ended")
-                    told = True
-                    return
+                    verdict = verdict_of(state)
+                    return verdict
                 if release:
                     # Nobody's now, even where signals came with the answer: then it is due at once, and claimed anew.
                     reached("drive.released")
-                    told = state.status == "parked"
+                    if state.status == "parked":
+                        verdict = verdict_of(state)
                     self.released.set()
-                    return
-                send, live.send = live.send, []
+                    return verdict
+                send = live.send
                 if len(send) == 1 and len(state.live) == 1:
+                    live.send = []
                     spot, request, number = send[0]
                     live.results.append(
                         await self.performer.attempt(state, spot, request, number, self._limit(state, spot))
                     )
-                else:
+                elif send:
+                    live.send = []
                     for spot, request, number in send:
                         self._start(live, spot, request, number)
                         reached("drive.side-by-side")
                 commands = await self._next(live)
         except Fenced:
             log.warning("run taken over by another runner", run=state.id)
+            return None
         except Exception:
             # A fault of ours must not take other runs along, nor be repeated for ever: a person is asked.
             log.exception("driving a run failed", run=state.id)
             if live.hold is not None:
                 await self.leave_alone(live.hold, "parked", "runner-fault", None)
-            self._tell(
-                state.id, Verdict(program=state.program, status="parked", ended=None, fault=None, pivot_sent=False)
-            )
+            verdict = Verdict(program=state.program, status="parked", ended=None, fault=None, pivot_sent=False)
+            return verdict
         finally:
             self._close(live)
-            if told:  # and never what could not be made durable
-                self._tell(state.id, verdict_of(state))
+            if verdict is not None:  # and never what could not be made durable
+                self._tell(state.id, verdict)
             if state.ended is not None:
                 state.dissolve()
 
@@ -163,10 +177,9 @@ class Driver:
                 elif type(command) is Write:
                     if state.owes(command):
                         self.record(live, command.record)
-                elif type(command) is Arm:
-                    self._arm(live, command.at)
                 elif type(command) is Abort:
                     self._abort(live, command.path)
+                # An `Arm` needs nothing here: whoever waits in `_next` looks at the times that the state keeps.
             commands = state.take()
 
     def _intend(self, live: Live, wish: Attempt) -> None:
@@ -288,7 +301,9 @@ class Driver:
         """Make what is pending durable; the very same append is sent until the store has answered."""
         state, hold = live.state, live.hold
         records, live.pending = live.pending, []
-        follow = await self.programs.follow_up(state, self.performer.now()) if wants_follow_up(state) else ()
+        follow: Sequence[tuple[NewRun, Note]] = ()
+        if state.ended is not None and wants_follow_up(state):
+            follow = await self.programs.follow_up(state, self.performer.now())
         if hold is None:
             for new, begun in follow:
                 await self.journals.create(new, begun, start=False)
@@ -315,9 +330,11 @@ class Driver:
 
     def note(self, state: RunState, release: bool) -> Note:
         status = state.status
+        if status == "running" and not release:
+            return RUNNING
         return Note(
             status=status,
-            reason=state.reason,
+            reason=state.reason if status in ("parked", "waiting") else "",
             release=release,
             due_at=state.next_at if release and status != "parked" else None,
             ended=state.ended is not None,
@@ -326,7 +343,7 @@ class Driver:
     def _may_release(self, live: Live) -> bool:
         """Whether the run only waits, and for so long that it is better given back."""
         state = live.state
-        if live.send or live.tasks or live.results or live.inbox or live.hold is None or not state.quiet:
+        if state.open or live.send or live.tasks or live.results or live.inbox or live.hold is None or not state.quiet:
             return False
         at = state.next_at
         return state.status == "parked" or at is None or at - self.performer.now() >= RELEASE_AFTER
@@ -378,8 +395,10 @@ class Driver:
     @staticmethod
     def overdue(state: RunState, now: int) -> list[str]:
         """Keys of the timers that should have gone off."""
-        keys = [key for key, at in state.timers.items() if at <= now]
-        keys += ["!" + path for path, at in state.deadlines.items() if at <= now]
+        keys = [key for key, at in state.timers.items() if at <= now] if state.timers else []
+        for path, at in state.deadlines.items():
+            if at <= now:
+                keys.append("!" + path)
         return keys
 
     def _limit(self, state: RunState, spot: Spot) -> float | None:

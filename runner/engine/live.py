@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from runner.ports import Hold, Unread
 from runner.saga.advance import RunState
@@ -88,7 +88,8 @@ class Live:
         self.timer: asyncio.TimerHandle | None = None
         #: Set while the driver waits for whatever comes first.
         self.wake: asyncio.Future[None] | None = None
-        self.task: asyncio.Task[None] | None = None
+        #: The task that drives it: its own, or a caller's.
+        self.task: asyncio.Task[Any] | None = None
 
     def ring(self) -> None:
         """The timer has gone off. A loop may be a moment early, so only this says that it has, never its time."""

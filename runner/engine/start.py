@@ -30,10 +30,22 @@ class Starter:
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def start(self, program: Program, new: NewRun, started: Started) -> RunRow | None:
-        """Create a run with its first records and drive it. The row of the run that has this id already, or None.
+        """Create a run with its first records and drive it in a task of its own.
 
-        Raises `Conflict`, and `StoreUnavailable` where nobody knows whether the journal took it; then the same
-        creation is sent on in the background, so that a run which does exist is driven.
+        The row of the run that has this id already, or None. Raises as `begin` does.
+        """
+        begun = await self.begin(program, new, started)
+        if isinstance(begun, Live):
+            self._driver.take_up(begun, [])
+            return None
+        return begun
+
+    async def begin(self, program: Program, new: NewRun, started: Started) -> RunRow | Live | None:
+        """Create a run with its first records: ours to be driven at once, or the row of the run of this id.
+
+        None where that run has been forgotten meanwhile. Raises `Conflict`, and `StoreUnavailable` where nobody
+        knows whether the journal took it; then the same creation is sent on in the background, so that a run which
+        does exist is driven.
         """
         self._driver.programs.know(program)
         if program.saga.durable:
@@ -45,10 +57,9 @@ class Starter:
         self._driver.record(live, started)
         self._driver.perform(live, state.take())
         if not program.saga.durable:
-            self._driver.take_up(live, [])
-            return None
+            return self._ours(live)
         # An end that starts a follow-up is appended with it, so it cannot be part of the creation.
-        held_back = 1 if wants_follow_up(state) else 0
+        held_back = 1 if state.ended is not None and wants_follow_up(state) else 0
         first = live.pending[: len(live.pending) - held_back]
         live.pending = live.pending[len(first) :]
         note = Note(status="running") if held_back else self._driver.note(state, False)
@@ -83,7 +94,7 @@ class Starter:
             raise Conflict
         return stored.row
 
-    async def _create(self, live: Live, new: NewRun, note: Note) -> RunRow | None:
+    async def _create(self, live: Live, new: NewRun, note: Note) -> RunRow | Live | None:
         reached("start.create")
         created = await self._driver.journals.create(new, note)
         reached("start.created")
@@ -94,8 +105,12 @@ class Starter:
             stored = await self._driver.journals.read(new.id)
             return None if stored is None else stored.row
         live.hold = created.hold
-        self._driver.take_up(live, [])
-        return None
+        return self._ours(live)
+
+    def _ours(self, live: Live) -> Live:
+        """From here on the run is in our hands: whoever called for it drives it before anything else happens."""
+        self._driver.live[live.state.id] = live
+        return live
 
     async def _create_for_sure(self, live: Live, new: NewRun, note: Note) -> None:
         pause = 0.05
@@ -103,11 +118,13 @@ class Starter:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
             try:
-                await self._create(live, new, note)
+                begun = await self._create(live, new, note)
             except StoreUnavailable:
                 continue
             except Conflict:
-                pass
+                return
+            if isinstance(begun, Live):
+                self._driver.take_up(begun, [])
             return
 
     def _behind(self, work: Coroutine[None, None, None]) -> None:

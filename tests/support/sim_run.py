@@ -203,7 +203,11 @@ class _World:
         """One request; whether its answer was the last word."""
 
         async def work(runner: SimRunner) -> Reply:
-            return await runner.dispatcher.handle(one.program.saga, message, Wishes(wait=wait))
+            told: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            asked = runner.dispatcher.handle(one.program.saga, message, Wishes(wait=wait), told.set_result)
+            handled = asyncio.create_task(asked)
+            await asyncio.wait({handled, told}, return_when=asyncio.FIRST_COMPLETED)
+            return told.result() if told.done() else handled.result()
 
         run = run_of(message)
         self.made_of[run] = one

@@ -107,7 +107,12 @@ class Door:
             key=key,
             subject=subject,
         )
-        return await self.dispatcher.handle(saga, message, Wishes(at_once=at_once, wait=wait))
+        told: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        asked = asyncio.create_task(
+            self.dispatcher.handle(saga, message, Wishes(at_once=at_once, wait=wait), told.set_result)
+        )
+        await asyncio.wait({asked, told}, return_when=asyncio.FIRST_COMPLETED)
+        return told.result() if told.done() else asked.result()
 
     async def show(self, reply: Reply) -> dict[str, Any]:
         """The run that a reply names."""

@@ -15,7 +15,7 @@ from registry.base.clock import Clock
 from registry.base.document import InvalidDocument, read_document
 from registry.base.problem import Problem
 from registry.base.values import Json
-from runner.engine.dispatch import Dispatcher
+from runner.engine.dispatch import Dispatcher, Early
 from runner.engine.killpoints import reached
 from runner.engine.reply import of_problem
 from runner.saga.message import Message, Reply, Wishes
@@ -31,8 +31,6 @@ log = structlog.get_logger("saga.http")
 RESERVED: Final = frozenset({"api", "console", "docs", "openapi.json", "asyncapi.json", "metrics", "health", "ready"})
 #: Nesting of an input.
 DEEPEST: Final = 64
-#: Seconds for the whole body to arrive.
-BODY_TIMEOUT: Final = 30.0
 #: Characters of an idempotency key.
 LONGEST_KEY: Final = 255
 #: Headers that no saga sees.
@@ -59,12 +57,16 @@ class HttpSource:
         if scope["type"] != "http" or scope["path"].split("/", 2)[1:2] == [] or self._is_ours(scope["path"]):
             await self._manage(scope, receive, send)
             return
+        early = _Early(send, head=scope["method"] == "HEAD")
         try:
-            reply = await self._reply(scope, receive)
+            reply = await self._reply(scope, receive, early)
         except Exception:  # whatever it is, the caller gets a problem document and the log the rest
             log.exception("a request could not be answered", path=scope["path"])
             reply = of_problem(_internal())
-        await _send(reply, send, head=scope["method"] == "HEAD")
+        if early.sending is None:
+            await _send(reply, send, head=early.head)
+        else:
+            await early.sending
         reached("http.answered")
 
     async def _manage(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +92,7 @@ class HttpSource:
     def _is_ours(path: str) -> bool:
         return path.split("/", 2)[1] in RESERVED
 
-    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+    async def _reply(self, scope: Scope, receive: Receive, early: Early) -> Reply:
         method: str = scope["method"]
         stream, path = self._stream(scope["path"])
         # An encoded slash is no separator: what reads like a path of a saga must have been sent as one.
@@ -129,7 +131,7 @@ class HttpSource:
             time=int(self.clock.now() * 1000),
             key=key,
         )
-        return await self.dispatcher.handle(chosen, message, wishes)
+        return await self.dispatcher.handle(chosen, message, wishes, early)
 
     def _stream(self, path: str) -> tuple[str | None, str]:
         """The alias whose prefix is the longest that matches, and the path below it."""
@@ -148,29 +150,17 @@ class HttpSource:
             raise _Refused(_unsupported(f"a body encoded as {headers['content_encoding'][:40]}"))
         parts: list[bytes] = []
         size = 0
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                while True:
-                    event = await receive()
-                    if event["type"] == "http.disconnect":
-                        raise _Refused(_bad_request("The connection was closed before the whole body had come."))
-                    part = event.get("body", b"")
-                    size += len(part)
-                    if size > self.max_body:
-                        raise _Refused(self._too_large())
-                    parts.append(part)
-                    if not event.get("more_body"):
-                        return parts[0] if len(parts) == 1 else b"".join(parts)
-        except TimeoutError:
-            raise _Refused(
-                Problem(
-                    status=408,
-                    code="body-too-slow",
-                    title="The body came too slowly",
-                    detail=f"The whole body must arrive within {BODY_TIMEOUT:.0f} s.",
-                    headers={"connection": "close"},
-                )
-            ) from None
+        while True:  # the connection bounds the time that it may take
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                raise _Refused(_bad_request("The connection was closed before the whole body had come."))
+            part = event.get("body", b"")
+            size += len(part)
+            if size > self.max_body:
+                raise _Refused(self._too_large())
+            parts.append(part)
+            if not event.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _too_large(self) -> Problem:
         return Problem(
@@ -181,6 +171,21 @@ class HttpSource:
             # still sending, it would be reset, and this answer lost.
             detail=f"This runner takes bodies of up to {self.max_body} bytes.",
         )
+
+
+class _Early:
+    """Answers a caller whose request still drives its run."""
+
+    __slots__ = ("_send", "head", "sending")
+
+    def __init__(self, send: Send, *, head: bool) -> None:
+        self._send = send
+        self.head = head
+        #: None: not answered yet.
+        self.sending: asyncio.Task[None] | None = None
+
+    def __call__(self, reply: Reply) -> None:
+        self.sending = asyncio.create_task(_send(reply, self._send, head=self.head))
 
 
 async def _send(reply: Reply, send: Send, *, head: bool = False) -> None:

@@ -27,7 +27,6 @@ from runner.saga.journal import Ended, decode
 from runner.saga.message import Message, Reply, Wishes
 from runner.saga.state import NO_PIVOT
 
-
 #: Takes the reply to a caller who is not to be kept until the end of the run.
 Early: TypeAlias = Callable[[Reply], None]
 
@@ -211,9 +210,7 @@ class Dispatcher:
         self._programs[saga.ref] = program
         return program
 
-    async def _existing(
-        self, row: RunRow, program: Program, wishes: Wishes, waiter: "Waiter | None" = None
-    ) -> Reply:
+    async def _existing(self, row: RunRow, program: Program, wishes: Wishes, waiter: "Waiter | None" = None) -> Reply:
         """The answer to one who asks for a run that exists; `waiter` where that one may want to wait for it."""
         if row.ended_at is not None or row.status == "parked":
             verdict = await self.verdict(row)

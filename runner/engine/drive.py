@@ -1,8 +1,9 @@
 """Driving a run: perform its wishes, append what happened, apply it, ask again.
 
-A run is driven in the task of the caller who waits for it, or in one of its own. What one step leads to without the world (the next step's intent, a planned retry, a turn) goes into
-one append, and nothing is sent before that append is durable. While an append is in flight, outcomes gather for the
-next one. An attempt that nothing else is open beside is awaited in place; several get a task each.
+A run is driven in the task of the caller who waits for it, or in one of its own. What one step leads to without the
+world (the next step's intent, a planned retry, a turn) goes into one append, and nothing is sent before that append is
+durable. While an append is in flight, outcomes gather for the next one. An attempt that nothing else is open beside is
+awaited in place; several get a task each.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """From a message to a run: what is refused before anything is recorded, and what the run starts with."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from registry.base.clock import iso
 from registry.base.problem import Problem
@@ -62,7 +61,9 @@ def with_extra(saga: Saga, given: Json) -> Json:
 def take_in(program: Program, message: Message, given: Json, now: int) -> Intake:
     """What a message starts (`given`: its input after the extra payload). Raises Refusal (422)."""
     saga = program.saga
-    event = _event(message, message.key)
+    # Most sagas read nothing of the event but its id.
+    whole = saga.idempotency_key is not None or saga.labels or program.reads_event
+    event: dict[str, Json] = _event(message, message.key) if whole else {"id": message.key}
     key, compare = f"sent:{message.key}" if message.key else None, True
     if saga.idempotency_key is not None:
         key, compare = _named_key(saga.idempotency_key, _scope(program, given, event, run="", now=now), key)
@@ -74,7 +75,7 @@ def take_in(program: Program, message: Message, given: Json, now: int) -> Intake
         bundle=program.digest,
         saga=saga.ref,
         input=given,
-        event=_kept(event, program.reads),
+        event=_kept(event, program.reads) if whole else event,
         labels=labels,
         deadline=None if saga.timeout is None else now + saga.timeout,
     )
@@ -149,14 +150,16 @@ def _kept(event: dict[str, Json], reads: frozenset[str]) -> dict[str, Json]:
 
 
 def _scope(program: Program, given: Json, event: dict[str, Json], *, run: str, now: int) -> Scope:
-    saga = program.saga
-    meta: dict[str, Any] = {
-        "id": saga.id,
-        "version": saga.version,
-        "runId": run,
-        "startedAt": iso(now / 1000),
-    }
-    frame = Frame(saga=saga, run=run, input=given, event=event, vars=program.vars, meta=meta, owner=None, depth=0)
+    frame = Frame(
+        saga=program.saga,
+        run=run,
+        input=given,
+        events=event,
+        vars=program.vars,
+        started_at=now,
+        owner=None,
+        depth=0,
+    )
     return Scope(frame, names={})
 
 

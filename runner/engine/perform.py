@@ -49,10 +49,12 @@ class Performer:
 
     def render(self, state: RunState, spot: Spot, now: int) -> Request | StreamRecord | Refused:
         """The request of the spot's next attempt, the same bytes each time; or the record that it cannot be made."""
+        if spot.request is not None:
+            return spot.request
         verb = spot.step.verb
-        assert isinstance(verb, Call | Emit)
+        assert isinstance(verb, (Call, Emit))
         try:
-            request = spot.request or verb.render(state, spot, now)
+            request = verb.render(state, spot, now)
         except ExpressionFailed as failed:
             fault = Fault(kind="expression", detail=failed.detail, step=spot.step.place)
             return Refused(t=now, path=spot.path, dir=spot.block.dir, fault=fault, attempt=spot.attempts + 1)
@@ -76,11 +78,11 @@ class Performer:
         assert isinstance(verb, Call)
         if spot.step.pivot:
             reached("send.pivot")
-            came = await self._send(state, request, timeout)
+            came = await self._send(spot, state.id, request, timeout)
             reached("sent.pivot")
         else:
             reached(_SEND[spot.block.dir])
-            came = await self._send(state, request, timeout)
+            came = await self._send(spot, state.id, request, timeout)
             reached(_SENT[spot.block.dir])
         return verb.judge(state, spot, came, self.now(), number)
 
@@ -88,11 +90,11 @@ class Performer:
         """Wall time in milliseconds."""
         return int(self.clock.now() * 1000)
 
-    async def _send(self, state: RunState, request: Request, timeout: float) -> Exchange:
-        target = self.targets.get(request.service.partition("@")[0]) if request.service else None
-        gate = self._gate(request.service, target)
-        if gate is None:
-            return await self._exchange(state, request, target, timeout)
+    async def _send(self, spot: Spot, run: str, request: Request, timeout: float) -> Exchange:
+        target = self.targets.get(request.service.partition("@")[0]) if request.service and self.targets else None
+        if target is None or target.concurrency is None:
+            return await self._exchange(spot, run, request, target, timeout)
+        gate = self._gate(request.service, target.concurrency)
         began = self.clock.monotonic()
         try:
             async with asyncio.timeout(timeout):
@@ -101,12 +103,14 @@ class Performer:
             return Lost(kind="timeout", detail=f"{request.service} is at its concurrency limit", sent=False)
         try:
             left = max(timeout - (self.clock.monotonic() - began), 0.001)
-            return await self._exchange(state, request, target, left)
+            return await self._exchange(spot, run, request, target, left)
         finally:
             gate.release()
 
-    async def _exchange(self, state: RunState, request: Request, target: Target | None, timeout: float) -> Exchange:
-        headers = [("x-saga-run", state.id), ("traceparent", traceparent(state.id, request.key))]
+    async def _exchange(
+        self, spot: Spot, run: str, request: Request, target: Target | None, timeout: float
+    ) -> Exchange:
+        headers = [("x-saga-run", run), ("traceparent", traceparent(run, spot.digest or request.digest()))]
         if target is not None:
             headers.extend(target.headers)
         if not request.service:
@@ -134,23 +138,21 @@ class Performer:
             return Lost(kind="unreachable", detail=str(error), sent=False)
         return Put(partition=partition, offset=offset)
 
-    def _gate(self, service: str, target: Target | None) -> asyncio.Semaphore | None:
-        if target is None or target.concurrency is None:
-            return None
+    def _gate(self, service: str, concurrency: int) -> asyncio.Semaphore:
         name = service.partition("@")[0]
         gate = self._gates.get(name)
         if gate is None:
-            gate = self._gates[name] = asyncio.Semaphore(target.concurrency)
+            gate = self._gates[name] = asyncio.Semaphore(concurrency)
         return gate
 
 
-def traceparent(run: str, key: str = "") -> str:
-    """W3C trace context: one trace per run, one span per step key, the same after a crash."""
+def traceparent(run: str, digest: str = "") -> str:
+    """W3C trace context: one trace per run, one span per request (`digest`: its own), the same after a crash."""
     trace = _trace(run)
-    span = hashlib.blake2b((key or run).encode(), digest_size=8).hexdigest()
-    return f"00-{trace}-{span}-01"
+    return f"00-{trace[:32]}-{digest[:16] or trace[32:]}-01"
 
 
 @lru_cache(maxsize=4096)
 def _trace(run: str) -> str:
-    return hashlib.blake2b(run.encode(), digest_size=16).hexdigest()
+    """Of a run: its trace and the span of the trigger, in one."""
+    return hashlib.blake2b(run.encode(), digest_size=24).hexdigest()

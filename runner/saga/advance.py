@@ -18,7 +18,8 @@ Nothing here knows the time: `now` is the time of the last record.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from runner.saga import halting, steering, turning, undoing, walking
 from runner.saga.attempts import Again, Fail, Park, Resend, decide
@@ -53,42 +54,14 @@ MOST_SIGNALS = 1_000
 class RunState(State):
     """A state that takes records."""
 
+    __slots__ = ()
+
     def apply(self, record: Record) -> None:
         """Take one fact. Raises `JournalInvalid` where it cannot follow."""
         self.now = record.t
         if self.ended is not None:
             raise JournalInvalid(f"run {self.id}: nothing may follow the end, but {record!r} does")
-        match record:
-            case Done():
-                self._apply_done(record)
-            case Begun():
-                self._apply_begun(record)
-            case Refused() | Unknown():
-                self._apply_failed(record)
-            case RetryPlanned():
-                spot = self.spot(record.path)
-                self.paid(RetryPlanned, record.path)
-                spot.phase, spot.until = DELAY, record.at
-                self.arm(record.path, record.at)
-            case Waiting():
-                self._apply_waiting(record)
-            case Signalled():
-                self._apply_signal(record)
-            case ScopeTurned():
-                self._apply_scope_turned(record)
-            case Turned():
-                self.paid(Turned, "")
-                self.turned = record
-                plan = undoing.plan_for_frame(self.root)
-                plan.cause, plan.then = record.fault, self.root
-                self.agenda.append(plan)
-            case Ended():
-                self.paid(Ended, "")
-                self.ended = record
-                self.timers.clear()
-                self.deadlines.clear()
-            case Started():
-                self._apply_started(record)
+        _TAKE[type(record)](self, record)
         agenda = self.agenda
         while agenda:
             item = agenda.popleft()
@@ -121,6 +94,25 @@ class RunState(State):
         if record.deadline is not None:
             self.limit(self.root, record.deadline)
         self.agenda.append(self.root.block)
+
+    def _apply_retry(self, record: RetryPlanned) -> None:
+        spot = self.spot(record.path)
+        self.paid(RetryPlanned, record.path)
+        spot.phase, spot.until = DELAY, record.at
+        self.arm(record.path, record.at)
+
+    def _apply_turned(self, record: Turned) -> None:
+        self.paid(Turned, "")
+        self.turned = record
+        plan = undoing.plan_for_frame(self.root)
+        plan.cause, plan.then = record.fault, self.root
+        self.agenda.append(plan)
+
+    def _apply_ended(self, record: Ended) -> None:
+        self.paid(Ended, "")
+        self.ended = record
+        self.timers.clear()
+        self.deadlines.clear()
 
     def _apply_begun(self, record: Begun) -> None:
         spot = self.spot(record.path)
@@ -262,6 +254,22 @@ class RunState(State):
             walking.scope_undone(self, then, plan)
         else:
             turning.end(self)
+
+
+#: What each kind of record does.
+_TAKE: Final[dict[type[Record], Callable[[RunState, Any], None]]] = {
+    Started: RunState._apply_started,
+    Begun: RunState._apply_begun,
+    Done: RunState._apply_done,
+    Refused: RunState._apply_failed,
+    Unknown: RunState._apply_failed,
+    RetryPlanned: RunState._apply_retry,
+    Waiting: RunState._apply_waiting,
+    Signalled: RunState._apply_signal,
+    ScopeTurned: RunState._apply_scope_turned,
+    Turned: RunState._apply_turned,
+    Ended: RunState._apply_ended,
+}
 
 
 def advance(program: Program, run: str, records: Iterable[Record]) -> RunState:

@@ -291,3 +291,9 @@ class Program:
     digest: str = ""
     #: Two-level context paths that any expression reads (`event.headers`, `event`), so that `S` holds no more.
     reads: frozenset[str] = frozenset()
+    #: Whether any does, beyond the event's id.
+    reads_event: bool = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        others = (name for name in self.reads if name != "event.id")
+        object.__setattr__(self, "reads_event", any(name == "event" or name.startswith("event.") for name in others))

@@ -21,7 +21,6 @@ __all__ = [
     "Names",
     "Reads",
     "Scope",
-    "StepView",
     "compile_expression",
     "falsy",
 ]
@@ -30,24 +29,17 @@ __all__ = [
 _SHOWN: Final = 60
 
 
-class StepView(Protocol):
-    """One step as expressions see it."""
-
-    def field(self, name: str) -> Json:
-        """`output`, `response`, `status`, `attempts`, `error`, `key` or `event`."""
-
-    def view(self) -> dict[str, Json]:
-        """All of these by name."""
-
-
 class Scope(Protocol):
     """The context of one evaluation. Asked only for names that were allowed at compile time."""
 
     def root(self, name: str) -> Json:
         """The value of a context name other than `steps`."""
 
-    def step(self, name: str) -> StepView:
-        """The step of that name."""
+    def field(self, step: str, name: str) -> Json:
+        """Of the step of that name: `output`, `response`, `status`, `attempts`, `error`, `key` or `event`."""
+
+    def view(self, step: str) -> dict[str, Json]:
+        """All of these by name."""
 
     def steps(self) -> dict[str, Json]:
         """All visible steps by name, each as its view; for expressions that read `steps` as a whole."""
@@ -134,10 +126,9 @@ def _steps_reader(reads: Reads) -> Callable[[Scope], dict[str, Json]]:
             parts.setdefault(step, []).append(field)
 
     def read(scope: Scope) -> dict[str, Json]:
-        found: dict[str, Json] = {step: scope.step(step).view() for step in whole}
+        found: dict[str, Json] = {step: scope.view(step) for step in whole}
         for step, fields in parts.items():
-            view = scope.step(step)
-            found[step] = {field: view.field(field) for field in fields}
+            found[step] = {field: scope.field(step, field) for field in fields}
         return found
 
     return read
@@ -182,45 +173,58 @@ def _path(node: Node) -> tuple[str, ...]:
 def _read(path: tuple[str, ...]) -> Run | None:
     root, *rest = path
     if root != "steps":
-        if not rest:
-            return lambda scope: scope.root(root)
-        return _descend(lambda scope: scope.root(root), rest)
+        return _of_root(root, rest)
     if not rest:
         return lambda scope: scope.steps()
     step = rest[0]
     if len(rest) == 1:
-        return lambda scope: scope.step(step).view()
-    field = rest[1]
-    return _descend(lambda scope: scope.step(step).field(field), rest[2:])
+        return lambda scope: scope.view(step)
+    return _of_step(step, rest[1], rest[2:])
 
 
-def _descend(start: Run, keys: list[str]) -> Run:
-    """From a value down its fields; null where one is missing. One and two are written out: they are hot."""
+def _of_root(root: str, keys: list[str]) -> Run:
+    """A context name's value, or a field in it. The shortest are written out, here and below: they are hot."""
     match keys:
         case []:
-            return start
+            return lambda scope: scope.root(root)
         case [one]:
 
             def run(scope: Scope) -> Json:
-                value = start(scope)
+                value = scope.root(root)
                 return value.get(one) if isinstance(value, dict) else None
-        case [one, two]:
-
-            def run(scope: Scope) -> Json:
-                value = start(scope)
-                value = value.get(one) if isinstance(value, dict) else None
-                return value.get(two) if isinstance(value, dict) else None
         case _:
 
             def run(scope: Scope) -> Json:
-                value = start(scope)
-                for key in keys:
-                    if not isinstance(value, dict):
-                        return None
-                    value = value.get(key)
-                return value
+                return _down(scope.root(root), keys)
 
     return run
+
+
+def _of_step(step: str, field: str, keys: list[str]) -> Run:
+    """A step's field, or a field in it."""
+    match keys:
+        case []:
+            return lambda scope: scope.field(step, field)
+        case [one]:
+
+            def run(scope: Scope) -> Json:
+                value = scope.field(step, field)
+                return value.get(one) if isinstance(value, dict) else None
+        case _:
+
+            def run(scope: Scope) -> Json:
+                return _down(scope.field(step, field), keys)
+
+    return run
+
+
+def _down(value: Json, keys: list[str]) -> Json:
+    """From a value down its fields; null where one is missing."""
+    for key in keys:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
 
 
 def _compared(node: Node, text: str) -> Run | None:

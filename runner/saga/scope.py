@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 LONGEST_KEY: Final = 96
 
 
+#: What of a step expressions see.
+_FIELDS: Final = ("output", "response", "status", "attempts", "error", "key", "event")
+
 #: Segments that no step name can be.
 UNDO_SEGMENT: Final = "$undo"
 
@@ -100,35 +103,13 @@ class Scope:
             at = at.outer
         return None
 
-    def step(self, name: str) -> "StepView":
-        return StepView(self, name, self.find(name))
-
-    def steps(self) -> dict[str, Json]:
-        return {name: self.step(name).view() for name in self.frame.saga.named if self.find(name) is not None}
-
-    def key(self, name: str) -> str:
-        """The idempotency key that a step has, or will have, in this scope."""
-        step = self.frame.saga.named[name]
-        indices = iter(self.indices)
-        segments = [segment if segment is not None else str(next(indices, 0)) for segment in step.trail]
-        path = self.frame.prefix + "/".join(segments)
-        return undo_key(self.frame.run, path) if UNDO_SEGMENT in segments else key_of(self.frame.run, path)
-
-
-class StepView:
-    """`steps.<name>` as one scope sees it."""
-
-    __slots__ = ("name", "scope", "spot")
-
-    def __init__(self, scope: Scope, name: str, spot: "Spot | None") -> None:
-        self.scope = scope
-        self.name = name
-        self.spot = spot
-
-    def field(self, name: str) -> Json:
-        spot = self.spot
+    def field(self, step: str, name: str) -> Json:
+        """A field of `steps.<step>`: `output`, `response`, `status`, `attempts`, `error`, `key` or `event`."""
         if name == "key":
-            return self.scope.key(self.name)
+            return self.key(step)
+        spot = self.names.get(step)
+        if spot is None and self.outer is not None:
+            spot = self.outer.find(step)
         if spot is None:
             return "pending" if name == "status" else None
         if name == "output":
@@ -145,7 +126,17 @@ class StepView:
             return spot.event
         return None
 
-    def view(self) -> dict[str, Json]:
-        return {
-            name: self.field(name) for name in ("output", "response", "status", "attempts", "error", "key", "event")
-        }
+    def view(self, step: str) -> dict[str, Json]:
+        """`steps.<step>` as a whole."""
+        return {name: self.field(step, name) for name in _FIELDS}
+
+    def steps(self) -> dict[str, Json]:
+        return {name: self.view(name) for name in self.frame.saga.named if self.find(name) is not None}
+
+    def key(self, name: str) -> str:
+        """The idempotency key that a step has, or will have, in this scope."""
+        step = self.frame.saga.named[name]
+        indices = iter(self.indices)
+        segments = [segment if segment is not None else str(next(indices, 0)) for segment in step.trail]
+        path = self.frame.prefix + "/".join(segments)
+        return undo_key(self.frame.run, path) if UNDO_SEGMENT in segments else key_of(self.frame.run, path)

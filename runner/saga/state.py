@@ -44,6 +44,35 @@ class Halt:
 class State:
     """One run, as far as its journal tells. Not thread-safe; one writer."""
 
+    __slots__ = (
+        "agenda",
+        "begun",
+        "cancel_asked",
+        "deadlines",
+        "ended",
+        "frames",
+        "halts",
+        "id",
+        "kept",
+        "listeners",
+        "live",
+        "mailbox",
+        "now",
+        "open",
+        "out",
+        "owed",
+        "parks",
+        "pivot",
+        "program",
+        "root",
+        "started",
+        "timers",
+        "turned",
+        "undo_errors",
+        "undone",
+        "undos",
+    )
+
     def __init__(self, program: Program, run: str) -> None:
         self.program = program
         self.id = run
@@ -125,12 +154,11 @@ class State:
         """running, waiting, compensating, parked, or the end's own word."""
         if self.ended is not None:
             return self.ended.status
-        busy = self.open or self.owed
-        if not busy and not self.timers and self.parks:
+        if self.open or self.owed:
+            return "running" if self.turned is None else "compensating"
+        if not self.timers and self.parks:
             return "parked"
-        if self.turned is not None:
-            return "compensating"
-        return "running" if busy else "waiting"
+        return "waiting" if self.turned is None else "compensating"
 
     @property
     def reason(self) -> str:
@@ -176,10 +204,13 @@ class State:
         while blocks:
             block = blocks.pop()
             for spot in block.spots:
-                blocks += spot.stretch()
+                if spot.blocks:
+                    blocks += spot.blocks
+                    spot.blocks = []
+                if spot.catch_block is not None:
+                    blocks.append(spot.catch_block)
                 if spot.undo is not None:
                     blocks.append(spot.undo.block)
-                spot.blocks = []
             block.spots = []
             block.scope.names.clear()
             del block.owner

@@ -60,11 +60,10 @@ def compile_text(text: str, names: Names | None, *, segment_encode: bool = False
     """
     parts = _parts(text, names)
     run = _joined(text, parts, _path_text) if segment_encode else _joined(text, parts, fill_text)
-    return TextTemplate(
-        _checked_path(text, run) if segment_encode else run,
-        constant=not any(isinstance(part, Expression) for part in parts),
-        reads=_reads(parts),
-    )
+    if segment_encode:
+        run = _checked_path(text, run)
+    constant = not any(isinstance(part, Expression) for part in parts)
+    return TextTemplate(_always(run) if constant else run, constant=constant, reads=_reads(parts))
 
 
 def compile_bare(text: str, names: Names | None) -> Expression:
@@ -210,6 +209,18 @@ def _joined(text: str, parts: list[str | Expression], fill: Callable[[Json], str
         return joined
 
     return run
+
+
+def _always(run: Callable[[Scope], str]) -> Callable[[Scope], str]:
+    """The same for a text without expressions: worked out at the first call, which may fail, and then kept."""
+    kept: list[str] = []
+
+    def constant(scope: Scope) -> str:
+        if not kept:
+            kept.append(run(scope))
+        return kept[0]
+
+    return constant
 
 
 def _path_text(value: Json) -> str:

@@ -7,6 +7,9 @@ definition and journal alone.
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
+from registry.base.clock import iso
 from registry.base.values import Json
 from runner.saga.definition import Saga, Step
 from runner.saga.exchange import Request, StreamRecord
@@ -29,131 +32,83 @@ FAILED: Final = "failed"
 SETTLED: Final = frozenset({COMPLETED, SKIPPED, FAILED})
 
 
-class Frame:
+class Frame(msgspec.Struct, kw_only=True, eq=False):
     """One saga at work: the run itself, or a `run` step's child."""
 
-    __slots__ = (
-        "block",
-        "depth",
-        "events",
-        "forward_only",
-        "input",
-        "meta",
-        "output",
-        "owner",
-        "prefix",
-        "returned",
-        "run",
-        "saga",
-        "settled",
-        "vars",
-    )
+    saga: Saga
+    #: The run's id.
+    run: str
+    input: Json
+    events: dict[str, Json]
+    vars: Any
+    #: When the run started, milliseconds.
+    started_at: int
+    #: The `run` step that this is the child of; None: the root.
+    owner: "Spot | None"
+    depth: int
+    #: What its steps' paths begin with.
+    prefix: str = ""
+    #: The pivot is done: nothing in here is undone any more.
+    forward_only: bool = False
+    returned: bool = False
+    settled: bool = False
+    output: Json = None
+    block: "Block" = None  # type: ignore[assignment]  # set by whoever makes the frame
 
-    def __init__(
-        self,
-        *,
-        saga: Saga,
-        run: str,
-        input: Json,  # noqa: A002 - the word of the language
-        event: dict[str, Json],
-        vars: Any,  # noqa: A002 - the word of the language
-        meta: dict[str, Json],
-        owner: "Spot | None",
-        depth: int,
-    ) -> None:
-        self.saga = saga
-        self.run = run
-        self.input = input
-        self.events = event
-        self.vars = vars
-        self.meta = meta
-        #: The `run` step that this is the child of; None: the root.
-        self.owner = owner
-        self.depth = depth
-        self.prefix = "" if owner is None else owner.path + "/"
-        self.block: Block
-        #: The pivot is done: nothing in here is undone any more.
-        self.forward_only = False
-        self.returned = False
-        self.settled = False
-        self.output: Json = None
+    @property
+    def meta(self) -> dict[str, Json]:
+        """`saga`, as expressions see it."""
+        return {
+            "id": self.saga.id,
+            "version": self.saga.version,
+            "runId": self.run,
+            "startedAt": iso(self.started_at / 1000),
+        }
 
     @property
     def path(self) -> str:
         return "" if self.owner is None else self.owner.path
 
 
-class Spot:
+class Spot(msgspec.Struct, eq=False):
     """One occurrence of a step."""
 
-    __slots__ = (
-        "abandoned",
-        "after",
-        "attempts",
-        "begun",
-        "begun_at",
-        "block",
-        "blocks",
-        "catch_at",
-        "catch_block",
-        "caught",
-        "data",
-        "digest",
-        "ended_at",
-        "event",
-        "fault",
-        "first_at",
-        "output",
-        "path",
-        "phase",
-        "request",
-        "response",
-        "scope",
-        "since",
-        "step",
-        "undo",
-        "unknown",
-        "until",
-    )
-
-    def __init__(self, step: Step, path: str, block: "Block", now: int) -> None:
-        self.step = step
-        self.path = path
-        self.block = block
-        self.scope = block.scope
-        self.phase = READY
-        self.output: Json = None
-        self.response: dict[str, Json] | None = None
-        self.event: dict[str, Json] | None = None
-        self.fault: Fault | None = None
-        #: Attempts that have an outcome.
-        self.attempts = 0
-        #: Whether an attempt is journaled as about to be sent and has no outcome yet.
-        self.begun = False
-        #: Sticks: an attempt's outcome is unknown.
-        self.unknown = False
-        self.caught = False
-        #: Left unfinished because its block was halted.
-        self.abandoned = False
-        self.digest: str | None = None
-        #: The rendered request, kept to send the same bytes again.
-        self.request: Request | StreamRecord | None = None
-        self.begun_at = now
-        #: When the first attempt was journaled.
-        self.first_at: int | None = None
-        #: What `maxDuration` counts from: the first attempt, or the first since an operator said to try again.
-        self.since: int | None = None
-        self.ended_at: int | None = None
-        #: What a retry delay or a wait ends at.
-        self.until: int | None = None
-        self.after: int | None = None
-        #: Blocks opened by the verb, in declaration or index order.
-        self.blocks: list[Block] = []
-        self.catch_block: Block | None = None
-        self.catch_at = -1
-        self.undo: Undo | None = None
-        #: The verb's own state.
-        self.data: Any = None
+    step: Step
+    path: str
+    block: "Block"
+    scope: Scope
+    begun_at: int
+    phase: str = READY
+    output: Json = None
+    response: dict[str, Json] | None = None
+    event: dict[str, Json] | None = None
+    fault: Fault | None = None
+    #: Attempts that have an outcome.
+    attempts: int = 0
+    #: Whether an attempt is journaled as about to be sent and has no outcome yet.
+    begun: bool = False
+    #: Sticks: an attempt's outcome is unknown.
+    unknown: bool = False
+    caught: bool = False
+    #: Left unfinished because its block was halted.
+    abandoned: bool = False
+    digest: str | None = None
+    #: The rendered request, kept to send the same bytes again.
+    request: Request | StreamRecord | None = None
+    #: When the first attempt was journaled.
+    first_at: int | None = None
+    #: What `maxDuration` counts from: the first attempt, or the first since an operator said to try again.
+    since: int | None = None
+    ended_at: int | None = None
+    #: What a retry delay or a wait ends at.
+    until: int | None = None
+    #: Blocks opened by the verb, in declaration or index order.
+    blocks: "list[Block]" = []
+    catch_block: "Block | None" = None
+    catch_at: int = -1
+    undo: "Undo | None" = None
+    #: The verb's own state.
+    data: Any = None
 
     @property
     def frame(self) -> Frame:
@@ -181,36 +136,24 @@ CATCHER: Final = "catcher"
 UNDOER: Final = "undoer"
 
 
-class Block:
+class Block(msgspec.Struct, kw_only=True, eq=False):
     """A step list at work, one step after the other."""
 
-    __slots__ = ("at", "dir", "halted", "index", "last", "owner", "path", "role", "scope", "spots", "steps")
-
-    def __init__(
-        self,
-        *,
-        steps: tuple[Step, ...],
-        path: str,
-        scope: Scope,
-        dir: str,  # noqa: A002 - the journal's word
-        role: str,
-        owner: "Owner",
-        index: int = 0,
-    ) -> None:
-        self.steps = steps
-        #: Prefix of its spots' paths, ending in `/` (empty at the root).
-        self.path = path
-        self.scope = scope
-        self.dir = dir
-        self.role = role
-        self.owner = owner
-        #: Which of its owner's blocks it is: case, branch or item.
-        self.index = index
-        self.at = 0
-        self.spots: list[Spot] = []
-        #: Output of the last step that ran.
-        self.last: Json = None
-        self.halted = False
+    steps: tuple[Step, ...]
+    #: Prefix of its spots' paths, ending in `/` (empty at the root).
+    path: str
+    scope: Scope
+    #: The journal's direction.
+    dir: str
+    role: str
+    owner: "Owner"
+    #: Which of its owner's blocks it is: case, branch or item.
+    index: int = 0
+    at: int = 0
+    spots: list[Spot] = []
+    #: Output of the last step that ran.
+    last: Json = None
+    halted: bool = False
 
     @property
     def above(self) -> "Block | None":
@@ -235,7 +178,9 @@ class Block:
     @property
     def stopped(self) -> bool:
         """Whether it, or a block around it, starts no new step."""
-        at: Block | None = self
+        if self.halted:
+            return True
+        at = self.above
         while at is not None:
             if at.halted:
                 return True

@@ -170,7 +170,8 @@ def step(run: State, block: Block) -> None:
         _block_done(run, block)
         return
     step = block.steps[block.at]
-    spot = Spot(step, block.path + (step.segment if block.role != UNDOER else str(block.at)), block, run.now)
+    segment = step.segment if block.role != UNDOER else str(block.at)
+    spot = Spot(step, block.path + segment, block, block.scope, run.now)
     block.spots.append(spot)
     run.begun += 1
     if run.begun > MOST_STEPS:
@@ -315,16 +316,12 @@ def new_frame(run: State, saga: Saga, given: Json, owner: Spot | None, depth: in
         saga=saga,
         run=run.id,
         input=given,
-        event=run.started.event,
+        events=run.started.event,
         vars=run.program.vars,
-        meta={
-            "id": saga.id,
-            "version": saga.version,
-            "runId": run.id,
-            "startedAt": iso(run.started.t / 1000),
-        },
+        started_at=run.started.t,
         owner=owner,
         depth=depth,
+        prefix="" if owner is None else owner.path + "/",
     )
     frame.block = Block(
         steps=saga.steps,

@@ -97,7 +97,9 @@ def _body(came: Answer) -> Json:
     """JSON parsed, `text/*` a string, empty null, else base64. Raises _Unreadable."""
     if not came.body or came.status == 304:
         return None
-    media = came.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = came.headers.get("content-type", "")
+    if media != "application/json":
+        media = media.partition(";")[0].strip().lower()
     if media == "application/json" or media.endswith("+json"):
         try:
             return msgspec.json.decode(came.body)

@@ -118,19 +118,22 @@ class Call(Leaf):
     def render(self, run: State, spot: Spot, now: int) -> Request:
         """The request as it leaves. Raises ExpressionFailed."""
         scope = spot.scope
-        headers = tuple(
-            (name.lower(), _header(value, name)) for name, values in texts(self.headers, scope) for value in values
-        )
+        headers: tuple[tuple[str, str], ...] = ()
+        if self.headers:
+            headers = tuple(
+                (name.lower(), _header(value, name)) for name, values in texts(self.headers, scope) for value in values
+            )
         target = "" if self.url is not None else ("/" if self.path is None else self.path(scope)) or "/"
         url = "" if self.url is None else self.url(scope)
-        query = "&".join(
-            f"{quote(name, safe='')}={quote(value, safe='')}"
-            for name, values in texts(self.query, scope)
-            for value in values
-        )
-        if query:
-            joint = "&" if "?" in (url or target) else "?"
-            url, target = (f"{url}{joint}{query}", "") if url else ("", f"{target}{joint}{query}")
+        if self.query:
+            query = "&".join(
+                f"{quote(name, safe='')}={quote(value, safe='')}"
+                for name, values in texts(self.query, scope)
+                for value in values
+            )
+            if query:
+                joint = "&" if "?" in (url or target) else "?"
+                url, target = (f"{url}{joint}{query}", "") if url else ("", f"{target}{joint}{query}")
         return Request(
             service=self.service,
             url=url,
@@ -156,6 +159,8 @@ class Call(Leaf):
         if self.body is None:
             return None
         value = self.body(spot.scope)
+        if not headers:
+            return msgspec.json.encode(value)
         kind = next((v for name, v in headers if name == "content-type"), "application/json")
         media = kind.partition(";")[0].strip().lower()
         if media == "application/json" or media.endswith("+json"):

@@ -6,19 +6,6 @@ from registry.base.values import Json
 
 
 @dataclass(frozen=True, slots=True)
-class PlainStep:
-    """One step: its fields as a mapping."""
-
-    fields: dict[str, Json]
-
-    def field(self, name: str) -> Json:
-        return self.fields.get(name)
-
-    def view(self) -> dict[str, Json]:
-        return self.fields
-
-
-@dataclass(frozen=True, slots=True)
 class PlainScope:
     """A context from a document; notes what it was asked for."""
 
@@ -29,9 +16,13 @@ class PlainScope:
         self.asked.append(name)
         return self.document.get(name)
 
-    def step(self, name: str) -> PlainStep:
-        self.asked.append(f"steps.{name}")
-        return PlainStep(self.document.get("steps", {}).get(name, {}))
+    def field(self, step: str, name: str) -> Json:
+        return self.view(step).get(name)
+
+    def view(self, step: str) -> dict[str, Json]:
+        self.asked.append(f"steps.{step}")
+        found: dict[str, Json] = self.document.get("steps", {}).get(step, {})
+        return found
 
     def steps(self) -> dict[str, Json]:
         self.asked.append("steps")

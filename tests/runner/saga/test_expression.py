@@ -352,7 +352,7 @@ def test_reads_follow_pipes_slices_and_projections(text: str, paths: set[str], s
 def test_the_scope_is_asked_only_for_what_is_read() -> None:
     scope = PlainScope(DOCUMENT)
     compile_expression("add(input.n, length(steps.ship.key))", NAMES)(scope)
-    assert sorted(scope.asked) == ["input", "steps.ship"]
+    assert sorted(set(scope.asked)) == ["input", "steps.ship"]
 
 
 def test_a_result_is_the_scopes_own_part_not_a_copy() -> None:

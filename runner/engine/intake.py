@@ -160,7 +160,7 @@ def _scope(program: Program, given: Json, event: dict[str, Json], *, run: str, n
         owner=None,
         depth=0,
     )
-    return Scope(frame, names={})
+    return Scope(frame)
 
 
 def _named_key(rule: TriggerKey, scope: Scope, sent: str | None) -> tuple[str | None, bool]:

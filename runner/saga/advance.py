@@ -119,7 +119,8 @@ class RunState(State):
         spot.begun = True
         spot.phase = ASKED
         self.open[record.path] = spot
-        self.timers.pop(record.path, None)
+        if self.timers:
+            self.timers.pop(record.path, None)
         if spot.first_at is None:
             spot.first_at = record.t
         if spot.since is None:
@@ -156,7 +157,7 @@ class RunState(State):
         if spot.block.dir == UNDO:
             turning.count_attempt(spot)
         spot.fault = fault
-        if spot.block.stopped:
+        if self.halted and spot.block.stopped:
             walking.fail(self, spot, fault)
             return
         match decide(spot, record, run=self.id, now=self.now):

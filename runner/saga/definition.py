@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from registry.base.values import Json
 from runner.saga.expression import Expression
+from runner.saga.scope import spelled
 from runner.saga.template import Template, TextTemplate
 
 #: `onExhausted` and `order` of an undo.
@@ -147,6 +148,13 @@ class Step:
     #: What of this step expressions of the saga read: `output`, `response`, `error`, ... or `*`.
     read: frozenset[str] = frozenset()
     mark: Mark | None = None
+    #: Its path in the letters of a key, where that is the same in each run; else empty.
+    spelled: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        fixed = [segment for segment in self.trail if segment is not None and not segment.startswith("$")]
+        whole = len(fixed) == len(self.trail)
+        object.__setattr__(self, "spelled", spelled("/".join(fixed)) if whole else "")
 
 
 def walk(steps: tuple[Step, ...]) -> Iterator[Step]:

@@ -100,12 +100,12 @@ class Budget:
 
 def falsy(value: Json) -> bool:
     """Null, false, '', [] and {} are falsy; everything else is true, 0 included."""
-    return value is None or value is False or (not value and isinstance(value, str | list | dict))
+    return value is None or value is False or (not value and isinstance(value, (str, list, dict)))
 
 
 def is_number(value: Json) -> bool:
     """True for JSON numbers; Python counts booleans among the integers, JSON does not."""
-    return isinstance(value, int | float) and value is not True and value is not False
+    return isinstance(value, (int, float)) and value is not True and value is not False
 
 
 def equal(left: Json, right: Json, budget: Budget) -> bool:
@@ -162,7 +162,7 @@ def fill_text(value: Json) -> str:
         return "true"
     if value is False:
         return "false"
-    if isinstance(value, int | float):
+    if isinstance(value, (int, float)):
         return json_text(value)
     raise ExpressionFailed(f"{kind_of(value)} cannot be put into a text; only text, numbers and booleans can")
 

@@ -3,6 +3,8 @@
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from registry.base.values import Json
 
 if TYPE_CHECKING:
@@ -21,7 +23,12 @@ UNDO_SEGMENT: Final = "$undo"
 
 def key_of(run: str, path: str) -> str:
     """The idempotency key of the step at `path`: stable, in `[A-Za-z0-9._-]`, at most 96 characters."""
-    key = f"{run}.{_spelled(path)}"
+    return whole_key(run, spelled(path))
+
+
+def whole_key(run: str, spelled: str) -> str:
+    """The key of the step whose path, in the letters of a key, is `spelled`."""
+    key = f"{run}.{spelled}"
     if len(key) <= LONGEST_KEY:
         return key
     return f"{run[:40]}.{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
@@ -35,40 +42,46 @@ def undo_key(run: str, path: str) -> str:
     if place != "0":
         key += f".{int(place) + 1}"
     if rest:
-        key += "." + _spelled(rest)
+        key += "." + spelled(rest)
     return key if len(key) <= 128 else f"{key[:90]}.{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
 
 
-def _spelled(path: str) -> str:
+def spelled(path: str) -> str:
     """A path in the letters of a key. A step that is itself called `undo` or `catch` is told apart by a hyphen."""
     if "undo" in path or "catch" in path:
         path = "/".join(f"-{one}" if one in ("undo", "catch") else one for one in path.split("/"))
     return path.replace("/", ".").replace("$", "")
 
 
-class Scope:
+class Scope(msgspec.Struct, eq=False):
     """What expressions see at one place; answers the expression compiler's questions."""
 
-    __slots__ = ("error", "extra", "frame", "indices", "names", "outer")
+    frame: "Frame"
+    outer: "Scope | None" = None
+    #: Steps that belong here.
+    names: "dict[str, Spot]" = {}
+    #: The `for` name, `index`, and what else is seen only here.
+    extra: dict[str, Json] | None = None
+    #: Index of each `for` around it.
+    indices: tuple[int, ...] = ()
+    error: dict[str, Json] | None = None
 
-    def __init__(
+    def inner(
         self,
-        frame: "Frame",
-        outer: "Scope | None" = None,
         *,
         names: "dict[str, Spot] | None" = None,
         extra: dict[str, Json] | None = None,
-        indices: tuple[int, ...] | None = None,
+        index: int | None = None,
         error: dict[str, Json] | None = None,
-    ) -> None:
-        self.frame = frame
-        self.outer = outer
-        #: Steps that belong here; None: they go into the scope outside.
-        self.names: dict[str, Spot] = names if names is not None else (outer.names if outer is not None else {})
-        self.extra = extra
-        self.indices: tuple[int, ...] = indices if indices is not None else (outer.indices if outer is not None else ())
-        self.error: dict[str, Json] | None = (
-            error if error is not None else (outer.error if outer is not None else None)
+    ) -> "Scope":
+        """One inside this one, with all that is not given here. Without `names` its steps belong out here."""
+        return Scope(
+            self.frame,
+            self,
+            self.names if names is None else names,
+            extra,
+            self.indices if index is None else (*self.indices, index),
+            self.error if error is None else error,
         )
 
     def root(self, name: str) -> Json:
@@ -136,6 +149,8 @@ class Scope:
     def key(self, name: str) -> str:
         """The idempotency key that a step has, or will have, in this scope."""
         step = self.frame.saga.named[name]
+        if step.spelled and not self.frame.prefix:
+            return whole_key(self.frame.run, step.spelled)
         indices = iter(self.indices)
         segments = [segment if segment is not None else str(next(indices, 0)) for segment in step.trail]
         path = self.frame.prefix + "/".join(segments)

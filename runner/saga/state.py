@@ -23,7 +23,7 @@ from runner.saga.journal import (
     Unknown,
     Waiting,
 )
-from runner.saga.scope import key_of, undo_key
+from runner.saga.scope import key_of, undo_key, whole_key
 from runner.saga.tree import ASKED, DELAY, PARKED, Block, Frame, Plan, Spot, Undo
 
 NO_PIVOT, PIVOT_SENT, PIVOT_DONE = "none", "sent", "done"
@@ -51,6 +51,7 @@ class State:
         "deadlines",
         "ended",
         "frames",
+        "halted",
         "halts",
         "id",
         "kept",
@@ -105,6 +106,8 @@ class State:
         #: Blocks and plans that go on next.
         self.agenda: deque[Block | Plan] = deque()
         self.halts: list[Halt] = []
+        #: Whether anything was ever halted: else nobody needs to look.
+        self.halted = False
         #: Every saga of the run by the path of its `run` step; the root's is empty.
         self.frames: dict[str, Frame] = {}
         #: A cancel that waits for the pivot to be settled.
@@ -218,7 +221,12 @@ class State:
 
     def key(self, spot: Spot) -> str:
         """The idempotency key of a spot's requests."""
-        return undo_key(self.id, spot.path) if spot.block.dir == UNDO else key_of(self.id, spot.path)
+        if spot.block.dir == UNDO:
+            return undo_key(self.id, spot.path)
+        step = spot.step
+        if step.spelled and not spot.scope.frame.prefix:
+            return whole_key(self.id, step.spelled)
+        return key_of(self.id, spot.path)
 
     def spot(self, path: str) -> Spot:
         """The open spot that a record names. Raises JournalInvalid."""
@@ -246,8 +254,10 @@ class State:
         path = spot.path
         self.live.pop(path, None)
         self.open.pop(path, None)
-        self.timers.pop(path, None)
-        self.parks.pop(path, None)
+        if self.timers:
+            self.timers.pop(path, None)
+        if self.parks:
+            self.parks.pop(path, None)
         if self.owed:
             self.owed.pop((Waiting, path), None)
             self.owed.pop((RetryPlanned, path), None)

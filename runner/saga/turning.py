@@ -6,7 +6,6 @@ from runner.saga import undoing
 from runner.saga.definition import CONTINUE, FAIL, PARALLEL
 from runner.saga.fault import Fault
 from runner.saga.journal import UNDO, Ended, ScopeTurned, Turned, UndoError
-from runner.saga.scope import Scope
 from runner.saga.state import State
 from runner.saga.tree import COMPLETED, FAILED, SKIPPED, UNDOER, UNDOING, Block, Plan, Spot, Undo
 
@@ -53,7 +52,7 @@ def _begin(run: State, spot: Spot, plan: Plan) -> None:
     undo.block = Block(
         steps=spot.step.compensate or (),
         path=f"{spot.path}/$undo/",
-        scope=Scope(spot.frame, spot.scope, names={}, error=plan.cause.view()),
+        scope=spot.scope.inner(names={}, error=plan.cause.view()),
         dir=UNDO,
         role=UNDOER,
         owner=undo,

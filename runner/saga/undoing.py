@@ -40,7 +40,7 @@ def _caught_in(block: Block) -> Iterator[Leftover]:
             yield from _left_at(spot, spot.blocks)
             if spot.catch_block is not None:
                 yield from _caught_in(spot.catch_block)
-        else:
+        elif spot.blocks or spot.catch_block is not None:
             for below in spot.stretch():
                 yield from _caught_in(below)
 

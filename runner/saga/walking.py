@@ -164,7 +164,7 @@ def end_saga(run: State, spot: Spot, value: Json) -> None:
 
 def step(run: State, block: Block) -> None:
     """Begin the block's next step, or end the block."""
-    if block.stopped:
+    if run.halted and block.stopped:
         return
     if block.at == len(block.steps):
         _block_done(run, block)
@@ -262,7 +262,7 @@ def _entry(spot: Spot) -> int:
             continue
         if entry.when is not None:
             try:
-                if falsy(entry.when(Scope(spot.frame, spot.scope, error=fault.view()))):
+                if falsy(entry.when(spot.scope.inner(error=fault.view()))):
                     continue
             except ExpressionFailed as failed:
                 spot.fault = Fault(kind="expression", detail=failed.detail, step=spot.step.place)
@@ -275,7 +275,7 @@ def _catch(run: State, spot: Spot) -> None:
     assert spot.step.catch is not None
     assert spot.fault is not None
     entry = spot.step.catch[spot.catch_at]
-    scope = Scope(spot.frame, spot.scope, error=spot.fault.view())
+    scope = spot.scope.inner(error=spot.fault.view())
     if not entry.steps:
         _caught(run, spot, scope, None)
         return
@@ -326,7 +326,7 @@ def new_frame(run: State, saga: Saga, given: Json, owner: Spot | None, depth: in
     frame.block = Block(
         steps=saga.steps,
         path=frame.prefix,
-        scope=Scope(frame, names={}),
+        scope=Scope(frame),
         dir=FORWARD if owner is None else owner.block.dir,
         role=SAGA,
         owner=frame,

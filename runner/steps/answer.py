@@ -16,7 +16,6 @@ from runner.saga.exchange import Answer, Exchange
 from runner.saga.expression import falsy
 from runner.saga.fault import Fault
 from runner.saga.journal import Done, Refused, Unknown
-from runner.saga.scope import Scope
 from runner.saga.tree import Spot
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def _succeeded(call: "Call", spot: Spot, came: Answer, now: int, attempt: int) -
     if call.expect is not None:
         extra = {"output": output, "response": {"status": status, "headers": _headers(came)}}
         try:
-            holds = not falsy(call.expect(Scope(spot.frame, spot.scope, extra=extra)))
+            holds = not falsy(call.expect(spot.scope.inner(extra=extra)))
         except ExpressionFailed as failed:
             return unknown("expression", failed.detail)
         if not holds:

@@ -9,7 +9,6 @@ from runner.saga import walking
 from runner.saga.definition import Step
 from runner.saga.expression import Expression, falsy
 from runner.saga.fault import Fault
-from runner.saga.scope import Scope
 from runner.saga.shape import NAME, Bare, Either, Entry, Literal, Many, Record, Steps, Whole, Word
 from runner.saga.state import State
 from runner.saga.tree import Block, Spot
@@ -136,7 +135,7 @@ class For:
             extra[self.each] = progress.items[at]
         # One after the other, a turn reads its own and later steps as the turn before left them.
         before = dict(spot.blocks[-1].scope.names) if self.parallel == 1 and spot.blocks else {}
-        scope = Scope(spot.frame, spot.scope, names=before, extra=extra, indices=(*spot.scope.indices, at))
+        scope = spot.scope.inner(names=before, extra=extra, index=at)
         walking.open_block(run, spot, str(at), self.steps, index=at, scope=scope)
 
     def _end(self, run: State, spot: Spot) -> None:

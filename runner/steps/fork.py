@@ -8,7 +8,6 @@ from registry.base.values import Json
 from runner.saga import halting, walking
 from runner.saga.definition import Step
 from runner.saga.fault import Fault
-from runner.saga.scope import Scope
 from runner.saga.shape import NAME, Entry, Flag, Record, Steps, Table
 from runner.saga.state import State
 from runner.saga.tree import Block, Spot
@@ -61,7 +60,7 @@ class Fork:
     def begin(self, run: State, spot: Spot) -> None:
         spot.data = _Progress(left=len(self.branches))
         for at, (name, steps) in enumerate(self.branches.items()):
-            walking.open_block(run, spot, name, steps, index=at, scope=Scope(spot.frame, spot.scope))
+            walking.open_block(run, spot, name, steps, index=at, scope=spot.scope.inner())
 
     def block_done(self, run: State, spot: Spot, block: Block) -> None:
         spot.data.outputs[block.index] = block.last

@@ -84,7 +84,7 @@ def message(path: str = PATH) -> Message:
         method="POST",
         input=dict(ORDER),
         headers={"host": "127.0.0.1:8080", "content_type": "application/json", "content_length": "62"},
-        time=int(SystemClock().now() * 1000),
+        time=SystemClock().millis(),
     )
 
 

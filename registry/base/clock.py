@@ -10,10 +10,13 @@ class Clock(Protocol):
     """Two readings of time.
 
     - `now` is wall time in seconds since the epoch; it may jump, so it dates things and never measures them.
+    - `millis` is the same in whole milliseconds, as records have it.
     - `monotonic` is seconds from an arbitrary start; it never goes back, so it measures things and never dates them.
     """
 
     def now(self) -> float: ...
+
+    def millis(self) -> int: ...
 
     def monotonic(self) -> float: ...
 
@@ -23,6 +26,9 @@ class SystemClock:
 
     def now(self) -> float:
         return time.time()
+
+    def millis(self) -> int:
+        return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -37,6 +43,9 @@ class ManualClock:
 
     def now(self) -> float:
         return self._now
+
+    def millis(self) -> int:
+        return int(self._now * 1000)
 
     def monotonic(self) -> float:
         return self._monotonic

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -45,7 +45,12 @@ class Performer:
     streams: Streams
     clock: Clock
     targets: Mapping[str, Target] = field(default_factory=dict)
+    #: Wall time in milliseconds; the clock's own, for this is asked at every turn.
+    now: Callable[[], int] = field(init=False)
     _gates: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.now = self.clock.millis
 
     def render(self, state: RunState, spot: Spot, now: int) -> Request | StreamRecord | Refused:
         """The request of the spot's next attempt, the same bytes each time; or the record that it cannot be made."""
@@ -85,10 +90,6 @@ class Performer:
             came = await self._send(spot, state.id, request, timeout)
             reached(_SENT[spot.block.dir])
         return verb.judge(state, spot, came, self.now(), number)
-
-    def now(self) -> int:
-        """Wall time in milliseconds."""
-        return int(self.clock.now() * 1000)
 
     async def _send(self, spot: Spot, run: str, request: Request, timeout: float) -> Exchange:
         target = self.targets.get(request.service.partition("@")[0]) if request.service and self.targets else None

@@ -98,7 +98,7 @@ class Keeper:
         reached("recover.look")
         room = int(self._most_live * RECOVERED_SHARE) - len(self._driver.live)
         stuck = False
-        now = int(self._clock.now() * 1000)
+        now = self._clock.millis()
         if room > 0:
             limit = min(room, BATCH)
             found = [*self._adopter.unsure, *await self._journals.orphans(limit), *await self._journals.due(now, limit)]
@@ -116,4 +116,4 @@ class Keeper:
         at = await self._journals.next_due()
         if at is None or room <= 0 or stuck:
             return IDLE
-        return min(IDLE, max(0.005, (at - int(self._clock.now() * 1000)) / 1000))
+        return min(IDLE, max(0.005, (at - self._clock.millis()) / 1000))

@@ -13,7 +13,7 @@ from runner.saga.fault import Fault
 from runner.saga.journal import Ended
 from runner.saga.message import Reply
 
-_encode = msgspec.json.encode
+_encode = msgspec.json.Encoder().encode
 
 #: HTTP status of the built-in kinds; a service's status and whatever is not here is 502.
 STATUSES: Final = {
@@ -68,7 +68,9 @@ def of_problem(problem: Problem, extra: dict[str, str] | None = None) -> Reply:
 
 def _completed(program: Program, run: str, ended: Ended) -> Reply:
     status = program.saga.reply.status
-    headers = _common(program, run) | {name.lower(): value for name, value in ended.headers.items()}
+    headers = _common(program, run)
+    for name, value in ended.headers.items():
+        headers[name.lower()] = value
     if status in (204, 304):
         return Reply(status=status, headers=headers, body=b"")
     headers.setdefault("content-type", "application/json")

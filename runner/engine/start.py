@@ -48,7 +48,7 @@ class Starter:
         does exist is driven.
         """
         self._driver.programs.know(program)
-        if program.saga.durable:
+        if program.saga.durable and (new.id in self._starting or new.id in self._driver.live):
             row = await self._twin(new)
             if row is not None:
                 return row
@@ -63,7 +63,7 @@ class Starter:
         first = live.pending[: len(live.pending) - held_back]
         live.pending = live.pending[len(first) :]
         note = Note(status="running") if held_back else self._driver.note(state, False)
-        new = msgspec.structs.replace(new, records=tuple(encode(record) for record in first))
+        new = msgspec.structs.replace(new, records=tuple([encode(record) for record in first]))
         settled = self._starting[new.id] = asyncio.get_running_loop().create_future()
         try:
             return await self._create(live, new, note)

@@ -26,10 +26,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def digest(self) -> str:
         """Hex digest (32 characters) of all that a resend must repeat to the byte."""
-        head = [self.service, self.url, self.method, self.target, self.key]
-        head += [f"{name}:{value}" for name, value in self.headers]
-        body = b"\0" if self.body is None else b"\1" + self.body
-        return hashlib.blake2b("\n".join(head).encode() + b"\0" + body, digest_size=16).hexdigest()
+        head = f"{self.service}\n{self.url}\n{self.method}\n{self.target}\n{self.key}"
+        for name, value in self.headers:
+            head += f"\n{name}:{value}"
+        body = b"\0\0" if self.body is None else b"\0\1" + self.body
+        return hashlib.blake2b(head.encode() + body, digest_size=16).hexdigest()
 
     @property
     def reads(self) -> bool:

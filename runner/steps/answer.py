@@ -27,6 +27,9 @@ LARGEST_ERROR: Final = 65_536
 UNKNOWN_4XX: Final = frozenset({408, 425})
 #: Redirects whose target was told to get the request again, so this one had no effect.
 NOT_DONE_3XX: Final = frozenset({307, 308})
+#: Reads that need an answer's headers.
+_OF_RESPONSE: Final = frozenset({"response", "*"})
+_decode: Final = msgspec.json.Decoder().decode
 
 
 class _Unreadable(Exception):
@@ -88,7 +91,7 @@ def _succeeded(call: "Call", spot: Spot, came: Answer, now: int, attempt: int) -
         if not holds:
             body = output if len(came.body) <= LARGEST_ERROR else None
             return unknown("unexpected", "the answer is not what `expect` asks for", body)
-    kept = _headers(came) if spot.step.read & {"response", "*"} else {}
+    kept = {} if spot.step.read.isdisjoint(_OF_RESPONSE) else _headers(came)
     return Done(t=now, path=spot.path, dir=direction, attempt=attempt, output=output, status=status, headers=kept)
 
 
@@ -101,7 +104,7 @@ def _body(came: Answer) -> Json:
         media = media.partition(";")[0].strip().lower()
     if media == "application/json" or media.endswith("+json"):
         try:
-            return msgspec.json.decode(came.body)
+            return _decode(came.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _Unreadable(f"its body is not JSON: {error}") from error
     if media.startswith("text/"):

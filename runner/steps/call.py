@@ -19,6 +19,8 @@ from runner.saga.tree import Spot
 from runner.steps.answer import judged
 from runner.steps.leaf import Leaf, text, texts
 
+_encode = msgspec.json.Encoder().encode
+
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -155,16 +157,16 @@ class Call(Leaf):
                 wish["variables"] = self.graphql.variables(spot.scope)
             if self.graphql.operation is not None:
                 wish["operationName"] = self.graphql.operation
-            return msgspec.json.encode(wish)
+            return _encode(wish)
         if self.body is None:
             return None
         value = self.body(spot.scope)
         if not headers:
-            return msgspec.json.encode(value)
+            return _encode(value)
         kind = next((v for name, v in headers if name == "content-type"), "application/json")
         media = kind.partition(";")[0].strip().lower()
         if media == "application/json" or media.endswith("+json"):
-            return msgspec.json.encode(value)
+            return _encode(value)
         if media == "application/x-www-form-urlencoded":
             return _form(value)
         if not isinstance(value, str):

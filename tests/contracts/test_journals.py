@@ -42,7 +42,7 @@ async def journals(world: World) -> Journals:
 
 
 def now(world: World) -> int:
-    return int(world.clock.now() * 1000)
+    return world.clock.millis()
 
 
 # --- opening and closing ---

@@ -294,11 +294,11 @@ async def play(
         method="POST",
         input={} if scenario.input is None else scenario.input,
         headers={"accept_language": "de"},
-        time=int(clock.now() * 1000),
+        time=clock.millis(),
         subject="ann",
         key="the trigger",
     )
-    intake = take_in(program, message, with_extra(program.saga, message.input), int(clock.now() * 1000))
+    intake = take_in(program, message, with_extra(program.saga, message.input), clock.millis())
     run = intake.new.id
     holder = [runner]
     answers: list[str] = []

@@ -38,6 +38,9 @@ class SkewedClock:
     def now(self) -> float:
         return BEGINNING + self._loop.time() + self.skew
 
+    def millis(self) -> int:
+        return int(self.now() * 1000)
+
     def monotonic(self) -> float:
         return self._loop.time()
 

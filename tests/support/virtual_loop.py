@@ -62,6 +62,9 @@ class VirtualClock:
     def now(self) -> float:
         return BEGINNING + self._loop.time()
 
+    def millis(self) -> int:
+        return int(self.now() * 1000)
+
     def monotonic(self) -> float:
         return self._loop.time()
 

@@ -106,7 +106,7 @@ class MemoryJournals:
         return other
 
     def _now(self) -> int:
-        return int(self._clock.now() * 1000)
+        return self._clock.millis()
 
     def _open_owner(self) -> str:
         if not self._owner:

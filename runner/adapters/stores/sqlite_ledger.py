@@ -46,7 +46,7 @@ class Ledger:
     def begin(self, runs: Iterable[str]) -> None:
         """Start a transaction that will concern `runs`."""
         self._connection.execute("BEGIN IMMEDIATE")
-        self._now = int(self._clock.now() * 1000)
+        self._now = self._clock.millis()
         self._changes.load(runs)
 
     def commit(self, runs: Iterable[str]) -> None:

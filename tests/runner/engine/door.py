@@ -103,7 +103,7 @@ class Door:
             method=method,
             input={} if given is None else given,
             headers={"accept_language": "en"},
-            time=int(self.clock.now() * 1000),
+            time=self.clock.millis(),
             key=key,
             subject=subject,
         )

@@ -68,7 +68,7 @@ async def test_a_signal_that_could_not_be_kept_is_refused_and_one_that_is_awaite
             early = signal_of("other", number, id=f"s{number}", subject="", roles=())
             assert await at.operator.signal(run, early) == "taken"
         live = at.driver.live
-        while run in live or (await at.journals.due(int(at.clock.now() * 1000), 1)):
+        while run in live or (await at.journals.due(at.clock.millis(), 1)):
             await asyncio.sleep(0)
         with pytest.raises(TooManySignals):
             await at.operator.signal(run, signal_of("other", 0, id="more", subject="", roles=()))
@@ -114,7 +114,7 @@ async def test_a_wait_is_over_when_the_clock_says_so_and_not_before() -> None:
         while at.driver.live:  # a run that only waits is soon in nobody's hands
             await asyncio.sleep(0)
         at.clock.advance(3_599)
-        assert await at.journals.due(int(at.clock.now() * 1000), 10) == ()
+        assert await at.journals.due(at.clock.millis(), 10) == ()
         at.clock.advance(2)
         at.keeper.wake()
         await at.ended(run, "completed")

@@ -128,7 +128,7 @@ class HttpSource:
             method=method,
             input=given,
             headers=headers,
-            time=int(self.clock.now() * 1000),
+            time=self.clock.millis(),
             key=key,
         )
         return await self.dispatcher.handle(chosen, message, wishes, early)

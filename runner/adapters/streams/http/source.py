@@ -6,6 +6,7 @@ A saga's path costs no framework: the handler reads the head, asks the dispatche
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -54,7 +55,7 @@ class HttpSource:
     max_body: int = 1_048_576
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].split("/", 2)[1:2] == [] or self._is_ours(scope["path"]):
+        if scope["type"] != "http" or _is_ours(scope["path"]):
             await self._manage(scope, receive, send)
             return
         early = _Early(send, head=scope["method"] == "HEAD")
@@ -88,15 +89,12 @@ class HttpSource:
 
         await self.management(scope, again, send)
 
-    @staticmethod
-    def _is_ours(path: str) -> bool:
-        return path.split("/", 2)[1] in RESERVED
-
     async def _reply(self, scope: Scope, receive: Receive, early: Early) -> Reply:
         method: str = scope["method"]
         stream, path = self._stream(scope["path"])
         # An encoded slash is no separator: what reads like a path of a saga must have been sent as one.
-        encoded = b"%2f" in scope.get("raw_path", b"").lower()
+        raw = scope.get("raw_path", b"")
+        encoded = b"%" in raw and b"%2f" in raw.lower()
         if stream is None or encoded or path.startswith("/On_"):
             return of_problem(
                 Problem(
@@ -196,13 +194,25 @@ async def _send(reply: Reply, send: Send, *, head: bool = False) -> None:
     await send({"type": "http.response.body", "body": b"" if head else reply.body})
 
 
+def _is_ours(path: str) -> bool:
+    """Whether the management application answers: on its own paths, and on what is no path at all."""
+    parts = path.split("/", 2)
+    return len(parts) < 2 or parts[1] in RESERVED
+
+
+@lru_cache(maxsize=512)
+def _spelled(name: bytes) -> str:
+    """A header's name as sagas see it; kept, because most requests name the same few."""
+    return name.decode("latin-1").replace("-", "_")
+
+
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """Lower case with `_`, without credentials; a header sent twice is joined with a comma."""
     out: dict[str, str] = {}
     for name, value in raw:
         if name in HIDDEN:
             continue
-        key = name.decode("latin-1").replace("-", "_")
+        key = _spelled(name)
         text = value.decode("latin-1")
         out[key] = f"{out[key]}, {text}" if key in out else text
     return out

@@ -1,4 +1,4 @@
-"""Writes the parts of the reference that the code knows best: keys, functions, settings, commands, codes.
+"""Writes the parts of the reference that the code knows best: keys, functions, settings, commands, events, codes.
 
     python docs/generate.py [--check]
 
@@ -23,6 +23,7 @@ from runner.cli import main as saga
 from runner.definitions.findings import CODES
 from runner.definitions.header import HEADER
 from runner.saga.functions import FUNCTIONS
+from runner.saga.happening import NAMES
 from runner.saga.shape import (
     Bare,
     Duration,
@@ -268,6 +269,14 @@ def _command(command: click.Command, name: str) -> Iterator[str]:
             yield from _command(inner, f"{name} {below}")
 
 
+# ---------------------------------------------------------------------- events
+
+
+def _events() -> Iterator[str]:
+    yield from ("| event | what it says |", "|---|---|")
+    yield from (_row(f"`{name}`", told) for name, told in NAMES.items())
+
+
 # ---------------------------------------------------------------------- codes
 
 
@@ -300,6 +309,7 @@ PARTS: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "functions": _functions,
     "settings": _settings,
     "commands": _commands,
+    "events": _events,
     "problems": _problems,
     "findings": _findings,
 }

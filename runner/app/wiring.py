@@ -172,6 +172,7 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
         manager = management(
             dispatcher=dispatcher,
             operator=Operator(driver=driver, journals=journals, wake=keeper.wake),
+            watchers=driver.watchers,
             clock=clock,
             version=VERSION,
             ready=lambda: serving.not_ready,

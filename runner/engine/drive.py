@@ -17,29 +17,13 @@ from runner.engine.killpoints import reached
 from runner.engine.live import Live, Verdict, Waiter, verdict_of
 from runner.engine.perform import Performer
 from runner.engine.programs import Programs, wants_follow_up
-from runner.ports import (
-    Fenced,
-    Hold,
-    Journals,
-    NewRun,
-    Note,
-    StoreError,
-    StoreUnavailable,
-    Unread,
-)
+from runner.engine.watch import Watchers
+from runner.ports import Fenced, Hold, Journals, NewRun, Note, StoreError, StoreUnavailable, Unread
 from runner.saga.advance import RunState
 from runner.saga.command import Abort, Attempt, Command, Write
 from runner.saga.exchange import Request, StreamRecord
 from runner.saga.fault import Fault
-from runner.saga.journal import (
-    UNDO,
-    Begun,
-    Record,
-    Refused,
-    Signalled,
-    Unknown,
-    encode,
-)
+from runner.saga.journal import UNDO, Begun, Record, Refused, Signalled, Unknown, encode
 from runner.saga.state import NO_PIVOT
 from runner.saga.tree import Frame, Spot
 
@@ -62,6 +46,8 @@ class Driver:
         self.clock = clock
         self.programs = Programs(journals)
         self.live: dict[str, Live] = {}
+        #: Who looks on; they are told what has become durable.
+        self.watchers = Watchers(journals, self.live)
         #: Runs given back that this process looks after: the scan is woken through this.
         self.released = asyncio.Event()
         self._waiters: dict[str, list[Waiter]] = {}
@@ -114,8 +100,9 @@ class Driver:
                 task.cancel()
             if live.task is not None:
                 live.task.cancel()
-        if self.live:
+        if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORDS)
+        self.watchers.close()
 
     # ------------------------------------------------------------------ one run
 
@@ -323,6 +310,8 @@ class Driver:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             else:
+                if state.id in self.watchers.watched:
+                    self.watchers.tell(state.id, hold.length, records, note)
                 if unread:
                     live.hear(unread)
                 if follow:
@@ -365,6 +354,7 @@ class Driver:
                 log.error("it is not ours to give back", run=hold.run, error=str(error))
                 return
             else:
+                self.watchers.tell(hold.run, hold.length, (), note)
                 return
 
     # ------------------------------------------------------------------ small change

@@ -9,7 +9,8 @@ from runner.saga.fault import Fault
 from runner.saga.journal import FORWARD, Ended, Leftover, UndoError
 from runner.saga.tree import DELAY, PARKED, WAITING, Block, Spot, Undo
 
-_DIRECTIONS = {"f": "forward", "c": "catch", "u": "undo"}
+#: Directions of the journal in words.
+DIRECTIONS = {"f": "forward", "c": "catch", "u": "undo"}
 
 
 def steps_of(state: RunState) -> list[dict[str, Json]]:
@@ -68,7 +69,7 @@ def _step(state: RunState, spot: Spot) -> dict[str, Json]:
         "caught": spot.caught,
         "unknown": spot.unknown,
         "attempts": spot.attempts,
-        "direction": _DIRECTIONS.get(spot.block.dir, FORWARD),
+        "direction": DIRECTIONS.get(spot.block.dir, FORWARD),
         "key": state.key(spot),
         "startedAt": iso(spot.begun_at / 1000),
         "endedAt": None if spot.ended_at is None else iso(spot.ended_at / 1000),

@@ -13,6 +13,7 @@ from registry.base.clock import Clock, iso
 from registry.base.problem import Problem
 from registry.base.values import Json
 from runner.adapters.web.actions import actions
+from runner.adapters.web.events import events
 from runner.adapters.web.models import (
     Accepted,
     Reason,
@@ -27,12 +28,19 @@ from runner.adapters.web.models import (
 from runner.adapters.web.refusal import Refusal, check, problem_response, unfit, unknown
 from runner.engine.dispatch import Dispatcher
 from runner.engine.operate import Operator, signal_of
+from runner.engine.watch import Watchers
 from runner.ports import Filter, StoreError, StoreUnavailable, TooManySignals
 from runner.saga.definition import Saga
 
 
 def management(
-    *, dispatcher: Dispatcher, operator: Operator, clock: Clock, version: str, ready: Callable[[], str]
+    *,
+    dispatcher: Dispatcher,
+    operator: Operator,
+    watchers: Watchers,
+    clock: Clock,
+    version: str,
+    ready: Callable[[], str],
 ) -> FastAPI:
     """The application. `ready` gives a sentence why the runner is not ready, empty where it is."""
     app = FastAPI(
@@ -196,6 +204,7 @@ def management(
         return Accepted(run=run, status="signalled")
 
     app.include_router(actions(operator))
+    app.include_router(events(watchers))
 
     @app.get("/health/live", tags=["health"])
     async def live() -> dict[str, str]:

@@ -28,7 +28,14 @@ steps:
 
 
 def api(at: Door, ready: Callable[[], str] = lambda: "") -> Any:
-    return management(dispatcher=at.dispatcher, operator=at.operator, clock=at.clock, version="1", ready=ready)
+    return management(
+        dispatcher=at.dispatcher,
+        operator=at.operator,
+        watchers=at.driver.watchers,
+        clock=at.clock,
+        version="1",
+        ready=ready,
+    )
 
 
 async def test_a_run_has_the_members_that_are_promised_and_no_other() -> None:

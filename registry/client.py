@@ -58,6 +58,20 @@ class Record(TypedDict, total=False):
     index: int
 
 
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be so in a `Record` that a registry answers, whatever else it has."""
+
+    service_name: str
+    service_url: str
+    service_id: str
+    capabilities: list[str] = []
+    last_heartbeat: str = ""
+    zone: str | None = None
+    version: str | None = None
+    heartbeat_interval: float = 0
+    instances: list["_Told"] = []
+
+
 class RegistryError(Exception):
     """The registry could not do what was asked."""
 
@@ -127,7 +141,7 @@ class RegistryClient:
         The answer has `service_id`, `ttl` and `heartbeat_interval`. Raises `RegistryError`.
         """
         body = {"service_name": service_name, "service_url": service_url, "capabilities": list(capabilities)}
-        return _as_record(await self._ask("POST", "/services/register", body={**body, **optional}))
+        return self._record(await self._ask("POST", "/services/register", body={**body, **optional}))
 
     async def discover(self, service_name: str) -> Record:
         """An instance of the service: from the cache, else from the registry, else the fallback URL.
@@ -138,7 +152,7 @@ class RegistryClient:
         if kept is not None and self._clock.monotonic() < kept[0]:
             return kept[1]
         try:
-            found = _as_record(await self._ask("GET", f"/services/{quote(service_name, safe='')}"))
+            found = self._record(await self._ask("GET", f"/services/{quote(service_name, safe='')}"))
         except RegistryError as reason:
             self._cache.pop(service_name, None)
             url = self._fallback.get(service_name)
@@ -158,12 +172,12 @@ class RegistryClient:
         listed = body.get("services")
         if not isinstance(listed, list):
             raise RegistryUnavailable(f"{self.saga_url} answered no list of services: is it a registry?")
-        return [_as_record(each) for each in listed]
+        return [self._record(each) for each in listed]
 
     async def heartbeat(self, service_name: str, *, service_id: str | None = None) -> Record:
         """Start the time to live anew. Raises `ServiceNotFound` if it has ended: register again."""
         path = f"/services/{quote(service_name, safe='')}/heartbeat"
-        return _as_record(await self._ask("POST", path, query=_given(service_id=service_id)))
+        return self._record(await self._ask("POST", path, query=_given(service_id=service_id)))
 
     async def unregister(
         self,
@@ -174,7 +188,9 @@ class RegistryClient:
     ) -> None:
         """Remove one instance: the one of `service_id`, else the caller's own; or `all` of the service."""
         query = _given(service_id=service_id, all="true" if all else None)
-        await self._ask("DELETE", f"/services/{quote(service_name, safe='')}", query=query)
+        answered = await self._ask("DELETE", f"/services/{quote(service_name, safe='')}", query=query)
+        if not isinstance(answered.get("removed"), list):
+            raise RegistryUnavailable(f"{self.saga_url} did not say what it removed: is it a registry?")
         self._cache.pop(service_name, None)
 
     @contextlib.asynccontextmanager
@@ -228,6 +244,14 @@ class RegistryClient:
             said = str(reason) or f"no answer within {self._timeout:g} s"
             raise RegistryUnavailable(f"The registry at {self.saga_url} cannot be reached: {said}.") from None
         return self._accepted(status, raw)
+
+    def _record(self, answered: Json) -> Record:
+        """The answer as it came, if it is a service."""
+        try:
+            msgspec.convert(answered, _Told)
+        except msgspec.ValidationError as wrong:
+            raise RegistryUnavailable(f"{self.saga_url} answered no service ({wrong}): is it a registry?") from None
+        return cast(Record, answered)
 
     def _accepted(self, status: int, raw: bytes) -> dict[str, Any]:
         try:
@@ -305,10 +329,6 @@ async def _read(content: "aiohttp.StreamReader") -> bytes:
         if len(raw) > _MAX_ANSWER:
             raise ValueError(f"its answer is larger than {_MAX_ANSWER} bytes")
     return bytes(raw)
-
-
-def _as_record(answered: dict[str, Any]) -> Record:
-    return cast(Record, answered)  # the registry's own document
 
 
 def _given(**query: str | None) -> dict[str, str]:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import click
 
 from registry.base.values import Json
+from runner.cli.documents import Accepted, Runs
 from runner.cli.http import Server, server_option
 
 #: Runs that one `--where` acts on at most; more: say it again.
@@ -113,6 +114,7 @@ def _act(action: str, run_ids: tuple[str, ...], where: dict[str, str], server: s
         raise click.UsageError("name runs, or say --where 'saga=ID status=parked', and not both")
     peer = Server(server)
     failed = 0
+    alone = len(run_ids) == 1
     for run in run_ids or _found(peer, where):
         reply = peer.send(
             "POST",
@@ -120,20 +122,23 @@ def _act(action: str, run_ids: tuple[str, ...], where: dict[str, str], server: s
             body=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
+        if reply.status >= 400 and alone:
+            raise click.ClickException(f"{reply.problem()}; see how it stands: saga runs show {run}")
         if reply.status >= 400:
             failed += 1
             click.echo(f"{run}: {reply.problem()}", err=True)
         else:
+            reply.read(Accepted)
             click.echo(run)
     if failed:
         raise click.ClickException(f"{failed} could not be; see how they stand: saga runs show RUN")
 
 
 def _found(peer: Server, where: dict[str, str]) -> Iterator[str]:
-    page = peer.get("/api/v1/runs", [*where.items(), ("limit", str(MOST))])
-    for run in page["runs"]:
-        yield run["id"]
-    if not page["runs"]:
+    page = peer.get("/api/v1/runs", Runs, [*where.items(), ("limit", str(MOST))])
+    for run in page.runs:
+        yield run.id
+    if not page.runs:
         click.echo("No run is so.", err=True)
-    elif page.get("next"):
+    elif page.next:
         click.echo(f"There are more than {MOST}; say it again when these are done.", err=True)

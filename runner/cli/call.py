@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 
 from registry.base.values import Json
+from runner.cli.documents import Run
 from runner.cli.follow import EXIT_CODES, Teller, follow
 from runner.cli.http import Reply, Server, pages, server_option
 from runner.cli.pace import Pace, pass_pace
@@ -85,21 +87,22 @@ def _address(server: Server, target: str, method: str | None) -> tuple[str, str 
     """Path, version (None: the one that answers) and verb of what is to be called."""
     by_path = target.startswith("/")
     wanted, _, version = (target, "", "") if by_path else target.partition("@")
-    sagas = pages(server, "/api/v1/sagas", "sagas")
-    found = [saga for saga in sagas if saga.get("path" if by_path else "id") == wanted]
+    sagas = [saga for page, _ in pages(server) for saga in page.sagas]
+    found = [saga for saga in sagas if (saga.path if by_path else saga.id) == wanted]
     if version:
-        found = [saga for saga in found if str(saga["version"]) == version]
-    found.sort(key=lambda saga: (saga.get("status") == "active", saga["version"]), reverse=True)
+        found = [saga for saga in found if str(saga.version) == version]
+    found.sort(key=lambda saga: (saga.status == "active", saga.version), reverse=True)
     if not found and not by_path:
-        close = nearest(wanted, (saga["id"] for saga in sagas))
+        close = nearest(wanted, (saga.id for saga in sagas))
         raise click.ClickException(
             f"{server.url} serves no saga `{target}`; " + (f"did you mean {close}?" if close else "try: saga list")
         )
-    if found and not found[0].get("path"):
+    if not found:
+        return target, version or None, (method or "POST").upper()
+    saga = found[0]
+    if not saga.path:
         raise click.ClickException(f"the saga `{target}` has no path, so only timers and other sagas start it")
-    methods = found[0].get("methods") or () if found else ()
-    verb = (method or next(iter(methods), "POST")).upper()
-    return (found[0]["path"] if found else target), version or None, verb
+    return saga.path, version or None, (method or next(iter(saga.methods), "POST")).upper()
 
 
 def _query(value: Json) -> list[tuple[str, str]]:
@@ -121,18 +124,18 @@ def _finish(server: Server, reply: Reply, pace: Pace, *, following: bool, limit_
     if following and run_id and reply.status == 202:
         run = follow(server, run_id, pace, limit_s=limit_s, tell=Teller(Screen(talk=True)))
         Screen(talk=True).lines([summary(run, server.link(f"/api/v1/runs/{run_id}"))])
-        print_json(run["output"] if run["status"] == "completed" else run["error"])
-        return EXIT_CODES[run["status"]]
+        print_json(run.output if run.status == "completed" else msgspec.to_builtins(run.error))
+        return EXIT_CODES[run.status]
     _print_body(reply)
     if outcome in EXIT_CODES:
         return EXIT_CODES[outcome]
     if outcome and run_id:  # answered while its undo still runs: the end decides
         run = follow(server, run_id, pace, limit_s=limit_s, tell=lambda _: None)
-        return EXIT_CODES[run["status"]]
-    if reply.status >= 400:
+        return EXIT_CODES[run.status]
+    if reply.status >= 300:
         raise click.ClickException(f"{reply.problem()}; see what is served: saga list")
     if reply.status == 202 and run_id:
-        status = str(server.get(f"/api/v1/runs/{run_id}")["status"])
+        status = server.get(f"/api/v1/runs/{run_id}", Run).status
         if status not in EXIT_CODES:
             click.echo(f"The run goes on; see how: saga runs show {run_id}", err=True)
         return EXIT_CODES.get(status, 0)

@@ -5,11 +5,11 @@ from typing import Final
 
 import click
 
-from registry.base.values import Json
+from runner.cli.documents import Run, Step, Undo
 from runner.cli.http import Server, Unreachable
 from runner.cli.pace import Pace
 from runner.cli.screen import Screen
-from runner.cli.show import column_widths, step_line, undo_line
+from runner.cli.show import column_widths, order, step_line, undo_line
 
 #: Exit code by how a run stands when there is nothing left to watch.
 EXIT_CODES: Final[dict[str, int]] = {
@@ -30,7 +30,7 @@ _PATIENCE_WITHOUT_ANSWER_S: Final = 30.0
 _WIDTHS: Final = (16, 10)
 
 
-def follow(server: Server, run_id: str, pace: Pace, *, limit_s: float, tell: Callable[[Json], None]) -> Json:
+def follow(server: Server, run_id: str, pace: Pace, *, limit_s: float, tell: Callable[[Run], None]) -> Run:
     """The run as it is when it has ended or is parked; `tell` gets every state seen on the way there.
 
     Raises `click.ClickException` after `limit_s` seconds, or when the runner stays away.
@@ -41,12 +41,12 @@ def follow(server: Server, run_id: str, pace: Pace, *, limit_s: float, tell: Cal
     status = "running"
     while (now := pace.clock.monotonic()) - begun < limit_s:
         try:
-            run = server.get(path)
+            run = server.get(path, Run)
         except Unreachable:
             if now - heard >= _PATIENCE_WITHOUT_ANSWER_S:
                 raise
         else:
-            heard, status = now, str(run["status"])
+            heard, status = now, run.status
             tell(run)
             if status in EXIT_CODES:
                 return run
@@ -62,25 +62,22 @@ class Teller:
         self._screen = screen
         self._told: set[tuple[str, str, str]] = set()
 
-    def __call__(self, run: Json) -> None:
-        news = [step for step in run["steps"] if self._is_news(step)]
-        news.sort(key=lambda step: step.get("endedAt") or "~")
+    def __call__(self, run: Run) -> None:
+        news = sorted((step for step in run.steps if self._is_news(step)), key=lambda step: order(step.ended_at))
         self._screen.lines([step_line(step, column_widths([step], _WIDTHS)) for step in news])
-        undone = [step for step in run["steps"] if self._is_undone(step)]
-        undone.sort(key=lambda step: step["undo"].get("endedAt") or "~")
-        self._screen.lines([undo_line(step, column_widths([step], _WIDTHS)) for step in undone])
+        undone = [(step, step.undo) for step in run.steps if step.undo is not None and self._is_over(step, step.undo)]
+        undone.sort(key=lambda pair: order(pair[1].ended_at))
+        self._screen.lines([undo_line(step, undo, column_widths([step], _WIDTHS)) for step, undo in undone])
 
-    def _is_news(self, step: Json) -> bool:
-        status = step["status"]
-        over = status in ("completed", "failed")
-        return (over or bool(step.get("waitingFor"))) and self._first(step, "over" if over else "waits")
+    def _is_news(self, step: Step) -> bool:
+        over = step.status in ("completed", "failed")
+        return (over or bool(step.waiting_for)) and self._first(step, "over" if over else "waits")
 
-    def _is_undone(self, step: Json) -> bool:
-        undo = step.get("undo")
-        return bool(undo) and undo["status"] in ("completed", "failed") and self._first(step, "undone")
+    def _is_over(self, step: Step, undo: Undo) -> bool:
+        return undo.status in ("completed", "failed") and self._first(step, "undone")
 
-    def _first(self, step: Json, what: str) -> bool:
-        key = (str(step["path"]), str(step.get("direction")), what)
+    def _first(self, step: Step, what: str) -> bool:
+        key = (step.path, step.direction, what)
         new = key not in self._told
         self._told.add(key)
         return new

@@ -1,17 +1,23 @@
-"""A runner's API as the command line uses it: one request, one reply, and failures as one line."""
+"""A runner's API as the command line uses it: one request, one reply, and failures as one line.
+
+Every answer is read into one of `runner.cli.documents`, here and nowhere else: what is none is not a runner's.
+"""
 
 import http.client
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import click
+import msgspec
 
 from registry.base.values import Json
+from runner.cli.documents import Sagas
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_D = TypeVar("_D", bound=msgspec.Struct)
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8080"
 
@@ -28,19 +34,34 @@ class Unreachable(click.ClickException):
 class Reply:
     """What a server answered."""
 
+    #: Who answered, as URL.
+    server: str
     status: int
     #: Names in lower case.
     headers: Mapping[str, str]
     body: bytes
+
+    def read(self, document: type[_D]) -> _D:
+        """The body as such a document. Raises `click.ClickException` where it is refused, or no such document."""
+        if self.status >= 400:
+            raise click.ClickException(self.problem())
+        try:
+            return msgspec.json.decode(self.body, type=document)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise click.ClickException(self._strange(str(error))) from None
 
     def json(self) -> Json:
         """The body as JSON. Raises `click.ClickException` where it is none."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            raise click.ClickException(
-                f"the answer ({self.status}) is not JSON, so this is no runner; name one with --server"
-            ) from None
+            raise click.ClickException(self._strange("not JSON")) from None
+
+    def _strange(self, why: str) -> str:
+        return (
+            f"{self.server} answers {self.status}, but not as a runner does ({' '.join(why.split())}); "
+            "name one with --server"
+        )
 
     def document(self) -> dict[str, Json]:
         """The body as a JSON object, `{}` where it is anything else."""
@@ -69,17 +90,9 @@ class Server:
         self._parts = parts
         self._timeout_s = timeout_s
 
-    def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Json:
-        """The JSON object that a GET answers. Raises `click.ClickException` where it is refused."""
-        reply = self.send("GET", path, query=query)
-        if reply.status >= 400:
-            raise click.ClickException(reply.problem())
-        said = reply.json()
-        if not isinstance(said, dict):
-            raise click.ClickException(
-                f"{self.url} answers no JSON object, so this is no runner; name one with --server"
-            )
-        return said
+    def get(self, path: str, document: type[_D], query: Sequence[tuple[str, str]] = ()) -> _D:
+        """The document that a GET answers. Raises `click.ClickException` where it answers none."""
+        return self.send("GET", path, query=query).read(document)
 
     def send(
         self,
@@ -102,6 +115,7 @@ class Server:
             if answer.length:  # the library says nothing of a part where one asked for a part
                 raise http.client.IncompleteRead(came, answer.length)
             return Reply(
+                server=self.url,
                 status=answer.status,
                 headers={name.lower(): value for name, value in answer.getheaders()},
                 body=came,
@@ -137,14 +151,13 @@ def server_option(command: _F) -> _F:
     )(command)
 
 
-def pages(server: Server, path: str, noun: str, query: Sequence[tuple[str, str]] = ()) -> list[Json]:
-    """All items of a list that comes in pages, at most 100 of them."""
-    items: list[Json] = []
+def pages(server: Server, query: Sequence[tuple[str, str]] = ()) -> Iterator[tuple[Sagas, Reply]]:
+    """The list of sagas page by page, at most 100 of them, each also as it came."""
     cursor: str | None = None
     for _ in range(100):
-        page = server.get(path, [*query, *([("cursor", cursor)] if cursor else [])])
-        items += page.get(noun, ())
-        cursor = page.get("next")
+        reply = server.send("GET", "/api/v1/sagas", query=[*query, *([("cursor", cursor)] if cursor else [])])
+        page = reply.read(Sagas)
+        yield page, reply
+        cursor = page.next
         if not cursor:
-            break
-    return items
+            return

@@ -14,20 +14,21 @@ from runner.cli.screen import Screen, print_json
 def list_sagas(domain: str | None, status: str | None, output: str, server: str) -> None:
     """List the sagas that a runner serves."""
     filters = [(name, value) for name, value in (("domain", domain), ("status", status)) if value]
-    sagas = pages(Server(server), "/api/v1/sagas", "sagas", filters)
+    found = list(pages(Server(server), filters))
     if output == "json":
-        print_json({"sagas": sagas})
+        print_json({"sagas": [saga for _, reply in found for saga in reply.json()["sagas"]]})
         return
     rows = [
         (
-            (saga["id"], "bold"),
-            (str(saga["version"]), ""),
-            (saga["status"], "green" if saga["status"] == "active" else "dim"),
-            (saga.get("domain") or "", ""),
-            (saga.get("path") or "-", ""),
-            (saga.get("name") or "", ""),
+            (saga.id, "bold"),
+            (str(saga.version), ""),
+            (saga.status, "green" if saga.status == "active" else "dim"),
+            (saga.domain or "", ""),
+            (saga.path or "-", ""),
+            (saga.name or "", ""),
         )
-        for saga in sagas
+        for page, _ in found
+        for saga in page.sagas
     ]
     Screen().table(("ID", "VERSION", "STATUS", "DOMAIN", "PATH", "NAME"), rows)
     if not rows:

@@ -2,14 +2,15 @@
 
 import json
 import re
+from datetime import UTC
 from typing import Final
 from urllib.parse import quote
 
 import click
 
 from registry.base.clock import iso
-from registry.base.values import Json
 from runner.cli.act import resolve, resume, retry, skip
+from runner.cli.documents import Accepted, Run, RunLine, Runs
 from runner.cli.http import Server, server_option
 from runner.cli.pace import Pace, pass_pace
 from runner.cli.screen import Screen, Span, look, print_json
@@ -60,14 +61,17 @@ def list_runs(
         "since": _moment(since, pace),
         "limit": str(limit),
     }
-    page = Server(server).get("/api/v1/runs", [(name, value) for name, value in filters.items() if value])
+    reply = Server(server).send(
+        "GET", "/api/v1/runs", query=[(name, value) for name, value in filters.items() if value]
+    )
+    page = reply.read(Runs)
     if output == "json":
-        print_json(page)
+        print_json(reply.json())
         return
-    Screen().table(("STATUS", "SAGA", "STARTED", "TOOK", "RUN", "LABELS"), [_row(run) for run in page["runs"]])
-    if not page["runs"]:
+    Screen().table(("STATUS", "SAGA", "STARTED", "TOOK", "RUN", "LABELS"), [_row(run) for run in page.runs])
+    if not page.runs:
         click.echo("No runs; start one: saga call ID -i '{}'", err=True)
-    elif page.get("next"):
+    elif page.next:
         click.echo(f"There are more than {limit}; narrow it with --saga, --status, --label or --since.", err=True)
 
 
@@ -77,16 +81,16 @@ def _moment(since: str | None, pace: Pace) -> str | None:
     return iso(pace.clock.now() - int(span[1]) * _UNIT_S[span[2]]) if span else since
 
 
-def _row(run: Json) -> tuple[Span, ...]:
-    glyph, style = look(run["status"])
+def _row(run: RunLine) -> tuple[Span, ...]:
+    glyph, style = look(run.status)
     duration_s = took(run)
     return (
-        (f"{glyph} {run['status']}", style),
-        (f"{run['saga']} v{run['version']}", ""),
-        (run["startedAt"][:19].replace("T", " "), ""),
+        (f"{glyph} {run.status}", style),
+        (f"{run.saga} v{run.version}", ""),
+        (run.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"), ""),
         ("" if duration_s is None else lasting(duration_s), ""),
-        (run["id"], ""),
-        (" ".join(f"{name}={value}" for name, value in (run.get("labels") or {}).items()), "dim"),
+        (run.id, ""),
+        (" ".join(f"{name}={value}" for name, value in run.labels.items()), "dim"),
     )
 
 
@@ -100,9 +104,9 @@ def show(pace: Pace, run_id: str, output: str, server: str) -> None:
     reply = Server(server).send("GET", f"/api/v1/runs/{quote(run_id, safe='')}")
     if reply.status >= 400:
         raise click.ClickException(f"{reply.problem()}; see which there are: saga runs list")
-    run = reply.json()
+    run = reply.read(Run)
     if output == "json":
-        print_json(run)
+        print_json(reply.json())
     else:
         Screen().lines(list(whole(run, now=pace.clock.now())))
 
@@ -118,6 +122,7 @@ def cancel(run_id: str, reason: str, server: str) -> None:
     reply = Server(server).send("POST", path, body=body, headers={"Content-Type": "application/json"})
     if reply.status >= 400:
         raise click.ClickException(f"{reply.problem()}; see how it stands: saga runs show {run_id}")
+    reply.read(Accepted)
     click.echo(f"Asked to turn; see how it ends: saga runs show {run_id}", err=True)
 
 

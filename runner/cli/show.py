@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from math import inf
 from typing import Final
 
-from registry.base.values import Json
+from runner.cli.documents import Failure, Run, RunLine, Step, Undo
 from runner.cli.screen import UNDO, Line, look
 from runner.cli.timeline import Axis, Interval
 
@@ -17,9 +18,9 @@ _IDLE_KINDS: Final = frozenset({"wait", "listen"})
 _BLOCK_KINDS: Final = frozenset({"switch", "fork", "for", "run"})
 
 
-def seconds(moment: str | None) -> float | None:
-    """An ISO 8601 time as seconds since the epoch."""
-    return None if moment is None else datetime.fromisoformat(moment).timestamp()
+def order(moment: datetime | None) -> float:
+    """Where a time stands among others; behind all of them where it has not come yet."""
+    return inf if moment is None else moment.timestamp()
 
 
 def lasting(span_s: float) -> str:
@@ -40,47 +41,43 @@ def lasting(span_s: float) -> str:
     raise AssertionError("a minute is longer than 59.95 seconds")
 
 
-def took(thing: Json) -> float | None:
-    """Seconds from `startedAt` to `endedAt`; None while it has no end."""
-    start, end = seconds(thing.get("startedAt")), seconds(thing.get("endedAt"))
-    return None if start is None or end is None else end - start
+def took(thing: RunLine | Step | Undo) -> float | None:
+    """Seconds from its start to its end; None while it has none."""
+    if thing.started_at is None or thing.ended_at is None:
+        return None
+    return (thing.ended_at - thing.started_at).total_seconds()
 
 
-def told(error: Json) -> str:
+def told(error: Failure | None) -> str:
     """An error in one line: `409 no courier for nowhere`."""
-    if not isinstance(error, dict):
+    if error is None:
         return ""
-    text = " ".join(str(error[key]) for key in ("kind", "detail") if error.get(key))
-    text = " ".join(text.split())
+    text = " ".join(f"{error.kind} {error.detail}".split())
     return text if len(text) <= _LONGEST_DETAIL else text[: _LONGEST_DETAIL - 1] + "…"
 
 
-def step_line(step: Json, widths: tuple[int, int], bar: str = "") -> Line:
+def step_line(step: Step, widths: tuple[int, int], bar: str = "") -> Line:
     """`✓ reserve  stock  #1  41 ms`, with the error behind it where there is one."""
-    status = str(step["status"])
-    attempts = step.get("attempts") or 0
-    waiting = step.get("waitingFor")
-    note = told(step.get("error")) if status == "failed" else ""
-    if status in ("running", "waiting") and waiting:
-        status, note = "waiting", f"waits for {waiting if isinstance(waiting, str) else describe(waiting)}"
+    status = step.status
+    note = told(step.error) if status == "failed" else ""
+    if status in ("running", "waiting") and step.waiting_for:
+        status, note = "waiting", f"waits for {step.waiting_for}"
     elif status not in ("completed", "failed"):
         note = status
-    return _line(look(status), step, attempts, took(step), note, widths, bar)
+    return _line(look(status), step, step.attempts, took(step), note, widths, bar)
 
 
-def undo_line(step: Json, widths: tuple[int, int], bar: str = "") -> Line:
+def undo_line(step: Step, undo: Undo, widths: tuple[int, int], bar: str = "") -> Line:
     """`↺ charge  payment  88 ms`; a failed undo has the cross, its error, and says that it is one."""
-    undo = step["undo"]
-    status = str(undo["status"])
-    if status == "completed":
+    if undo.status == "completed":
         return _line(UNDO, step, 0, took(undo), "", widths, bar)
-    note = f"undo {status}" + (f": {told(undo['error'])}" if undo.get("error") else "")
-    return _line(look(status), step, undo.get("attempts") or 0, took(undo), note, widths, bar)
+    note = f"undo {undo.status}" + (f": {told(undo.error)}" if undo.error is not None else "")
+    return _line(look(undo.status), step, undo.attempts, took(undo), note, widths, bar)
 
 
 def _line(
     sign: tuple[str, str],
-    step: Json,
+    step: Step,
     attempts: int,
     duration_s: float | None,
     note: str,
@@ -91,7 +88,7 @@ def _line(
     return (
         (f"{glyph} ", style),
         (f"{label(step):<{widths[0]}}  ", ""),
-        (f"{step.get('target') or step.get('kind') or '':<{widths[1]}}  ", "dim"),
+        (f"{step.target or step.kind:<{widths[1]}}  ", "dim"),
         (f"{f'#{attempts}' if attempts else '':<4}", "dim"),
         (f"{'' if duration_s is None else lasting(duration_s):>12}", ""),
         *((("  ", ""), (f"│{bar}│", style)) if bar else ()),
@@ -99,47 +96,38 @@ def _line(
     )
 
 
-def label(step: Json) -> str:
+def label(step: Step) -> str:
     """A step's name, set in by how deep it stands; in a `for` with its item: `charge[3]`."""
-    *above, last = str(step["path"]).split("/")
-    name = step.get("name") or (step.get("kind") if last.isdigit() else last)
+    *above, last = step.path.split("/")
+    name = step.name or (step.kind if last.isdigit() else last)
     depth = sum(not part.isdigit() for part in above)
     item = f"[{above[-1]}]" if above and above[-1].isdigit() else ""
     return f"{'  ' * depth}{name}{item}"
 
 
-def describe(waiting: Json) -> str:
-    """What a step waits for, from its plain document."""
-    if isinstance(waiting, dict):
-        return ", ".join(f"{name} {value}" for name, value in waiting.items() if value is not None)
-    return str(waiting)
-
-
-def column_widths(steps: Sequence[Json], least: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+def column_widths(steps: Sequence[Step], least: tuple[int, int] = (0, 0)) -> tuple[int, int]:
     """How wide the names and targets of these steps are, and no less than `least`."""
     names = (len(label(step)) for step in steps)
-    targets = (len(str(step.get("target") or step.get("kind") or "")) for step in steps)
+    targets = (len(step.target or step.kind) for step in steps)
     return max(least[0], *names), max(least[1], *targets)
 
 
-def summary(run: Json, link: str) -> Line:
+def summary(run: Run, link: str) -> Line:
     """`compensated in 1.9 s  http://...`, the last word on a run."""
     duration_s = took(run)
-    status = str(run["status"])
     spent = "" if duration_s is None else f" in {lasting(duration_s)}"
-    reason = f" ({run['reason']})" if run.get("reason") else ""
-    return (status, look(status)[1]), (f"{spent}{reason}  {link}", "")
+    reason = f" ({run.reason})" if run.reason else ""
+    return (run.status, look(run.status)[1]), (f"{spent}{reason}  {link}", "")
 
 
-def whole(run: Json, *, now: float) -> Iterator[Line]:
+def whole(run: Run, *, now: float) -> Iterator[Line]:
     """A run with all its steps on one time axis. `now` (seconds since the epoch) ends what has no end yet."""
-    status = str(run["status"])
-    glyph, style = look(status)
+    glyph, style = look(run.status)
     duration_s = took(run)
     spent = "" if duration_s is None else f"  in {lasting(duration_s)}"
-    yield (f"{glyph} {status}", style), (f"  {run['saga']} v{run['version']}{spent}", "bold")
+    yield (f"{glyph} {run.status}", style), (f"  {run.saga} v{run.version}{spent}", "bold")
     yield from _facts(run)
-    steps = [step for step in run["steps"] if step["status"] != "pending"]
+    steps = [step for step in run.steps if step.status != "pending"]
     if not steps:
         return
     axis = _axis(run, steps, now)
@@ -148,48 +136,49 @@ def whole(run: Json, *, now: float) -> Iterator[Line]:
     yield (("steps", "bold"),)
     for step in steps:
         interval = _interval(step, now)
-        sign = "·" if step.get("kind") in _IDLE_KINDS else "─" if step.get("kind") in _BLOCK_KINDS else "█"
+        sign = "·" if step.kind in _IDLE_KINDS else "─" if step.kind in _BLOCK_KINDS else "█"
         yield step_line(step, widths, axis.bar(interval, sign) if interval else " " * axis.width)
-    undone = sorted((s for s in steps if s.get("undo")), key=lambda step: step["undo"].get("startedAt") or "~")
+    undone = [(step, step.undo) for step in steps if step.undo is not None]
+    undone.sort(key=lambda pair: order(pair[1].started_at))
     if undone:
         yield ()
         yield (("undo", "bold"),)
-    for step in undone:
-        interval = _interval(step["undo"], now)
-        yield undo_line(step, widths, axis.bar(interval, "█") if interval else " " * axis.width)
+    for step, undo in undone:
+        interval = _interval(undo, now)
+        yield undo_line(step, undo, widths, axis.bar(interval, "█") if interval else " " * axis.width)
 
 
-def _facts(run: Json) -> Iterator[Line]:
+def _facts(run: Run) -> Iterator[Line]:
     """What a person asks first about a run."""
-    started = datetime.fromisoformat(run["startedAt"]).astimezone(UTC)
     facts = [
-        ("run", str(run["id"])),
-        ("started", started.strftime("%Y-%m-%d %H:%M:%S UTC")),
-        ("labels", "  ".join(f"{name}={value}" for name, value in (run.get("labels") or {}).items())),
-        ("reason", str(run.get("reason") or "")),
-        ("error", _error(run.get("error"))),
-        *(("left over", f"{one['step']} ({one['outcome']})") for one in run.get("leftovers") or ()),
-        *(("undo failed", f"{one['step']}: {told(one)}") for one in run.get("undoErrors") or ()),
+        ("run", run.id),
+        ("started", run.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")),
+        ("labels", "  ".join(f"{name}={value}" for name, value in run.labels.items())),
+        ("reason", run.reason or ""),
+        ("error", _error(run.error)),
+        *(("left over", f"{one.step} ({one.outcome})") for one in run.leftovers),
+        *(("undo failed", f"{one.step}: {told(one)}") for one in run.undo_errors),
     ]
     for name, value in facts:
         if value:
             yield (f"{name:<12}", "dim"), (value, "")
 
 
-def _error(error: Json) -> str:
-    text = told(error)
-    return f"{error['step']}: {text}" if text and error.get("step") else text
+def _error(error: Failure | None) -> str:
+    return f"{error.step}: {told(error)}" if error is not None and error.step else told(error)
 
 
-def _interval(thing: Json, now: float) -> Interval | None:
-    start, end = seconds(thing.get("startedAt")), seconds(thing.get("endedAt"))
-    return None if start is None else (start, max(now if end is None else end, start))
+def _interval(thing: RunLine | Step | Undo, now: float) -> Interval | None:
+    if thing.started_at is None:
+        return None
+    start = thing.started_at.timestamp()
+    return start, max(now if thing.ended_at is None else thing.ended_at.timestamp(), start)
 
 
-def _axis(run: Json, steps: Sequence[Json], now: float) -> Axis:
-    working = [step for step in steps if step.get("kind") not in _IDLE_KINDS | _BLOCK_KINDS]
+def _axis(run: Run, steps: Sequence[Step], now: float) -> Axis:
+    working = [step for step in steps if step.kind not in _IDLE_KINDS | _BLOCK_KINDS]
     intervals = [_interval(step, now) for step in working]
-    intervals += [_interval(step["undo"], now) for step in steps if step.get("undo")]
+    intervals += [_interval(step.undo, now) for step in steps if step.undo is not None]
     span = _interval(run, now)
     assert span is not None
     return Axis(span, [interval for interval in intervals if interval], width=_BAR_COLUMNS)

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from runner.cli.documents import Health, Readiness
 from runner.cli.http import Server, server_option
 from runner.cli.screen import Screen, print_json
 
@@ -16,8 +17,10 @@ def status(output: str, server: str) -> None:
     runner = Server(server, timeout_s=5)
     health = runner.send("GET", "/health")
     ready = runner.send("GET", "/ready")
-    version = str(health.document().get("version") or "of unknown version")
-    is_ready = health.status == 200 and ready.status == 200
+    version = health.read(Health).version
+    is_ready = ready.status != 503
+    if is_ready:
+        ready.read(Readiness)
     if output == "json":
         print_json({"server": runner.url, "version": version, "ready": is_ready})
     else:

@@ -158,7 +158,7 @@ def test_a_server_that_is_no_runner_is_told_in_one_line() -> None:
     with runner({LIST: [Said(body=b"<html>")]}) as served:
         result = saga("call", "place-order", "--server", served.url)
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert "is not JSON" in result.stderr
+    assert "not as a runner does" in result.stderr
 
 
 def test_a_server_option_that_is_no_url_is_a_usage_error() -> None:
@@ -191,11 +191,11 @@ def test_following_tells_steps_and_undo_once_each_as_they_end() -> None:
         ["↺", "reserve", "stock", "88", "ms"],
         ["compensated", "in", "1.9", "s", f"{served.url}/api/v1/runs/r-1"],
     ]
-    assert json.loads(result.stdout) == NOWHERE
+    assert json.loads(result.stdout) == {**NOWHERE, "title": None}
 
 
 def test_following_a_run_that_completes_prints_its_output() -> None:
-    waiting = step("approve", 0.1, None, status="waiting", kind="listen", target=None, waitingFor={"signal": "ok"})
+    waiting = step("approve", 0.1, None, status="waiting", kind="listen", target=None, waitingFor="signal ok")
     script = {
         LIST: [Said(body=SAGAS)],
         PLACE: [ACCEPTED],

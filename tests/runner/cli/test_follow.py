@@ -6,7 +6,7 @@ import click
 import pytest
 
 from registry.base.clock import ManualClock
-from registry.base.values import Json
+from runner.cli.documents import Run
 from runner.cli.follow import follow
 from runner.cli.http import Server
 from runner.cli.pace import Pace
@@ -15,7 +15,7 @@ from tests.support.ports import free_port
 
 
 def test_a_runner_that_is_started_again_is_waited_for() -> None:
-    port, clock, seen = free_port(), ManualClock(), list[Json]()
+    port, clock, seen = free_port(), ManualClock(), list[Run]()
     with contextlib.ExitStack() as running:
 
         def pause(seconds: float) -> None:
@@ -26,7 +26,7 @@ def test_a_runner_that_is_started_again_is_waited_for() -> None:
 
         server = Server(f"http://127.0.0.1:{port}")
         ended = follow(server, "r-1", Pace(clock=clock, pause=pause), limit_s=60, tell=seen.append)
-    assert ended["status"] == "completed"
+    assert ended.status == "completed"
     assert seen == [ended]
 
 

@@ -121,7 +121,9 @@ def test_an_unknown_run_is_told_with_what_to_try() -> None:
 
 
 def test_cancelling_sends_the_reason() -> None:
-    with runner({"POST /api/v1/runs/r-1/cancel": [Said(status=202, body={})]}) as served:
+    with runner(
+        {"POST /api/v1/runs/r-1/cancel": [Said(status=202, body={"run": "r-1", "status": "cancelling"})]}
+    ) as served:
         result = saga("runs", "cancel", "r-1", "--reason", "wrong order", "--server", served.url)
     assert (result.exit_code, result.stdout) == (0, "")
     assert json.loads(served.asked[0].body) == {"reason": "wrong order"}
@@ -158,7 +160,7 @@ def test_sagas_as_json_are_all_pages_in_one() -> None:
 def test_status_says_whether_a_runner_is_ready(ready: int, code: int, word: str) -> None:
     health = {
         "GET /health": [Said(body={"status": "ok", "version": "0.1.0"})],
-        "GET /ready": [Said(status=ready)],
+        "GET /ready": [Said(status=ready, body={"status": "ready"})],
     }
     with runner(health) as served:
         result = saga("status", "--server", served.url)

@@ -2,13 +2,20 @@
 
 import io
 import re
+from typing import Any
 
+import msgspec
 import pytest
 
+from runner.cli.documents import Failure, Run, Step
 from runner.cli.screen import LOOKS, Screen
 from runner.cli.show import label, lasting, told, whole
 from runner.cli.timeline import Axis
 from tests.runner.cli.scripted import run, step, undone_run
+
+
+def read(status: str, *steps: Any) -> Run:
+    return msgspec.convert(run(status, *steps), Run)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +32,7 @@ def test_a_span_of_time_is_told_in_its_two_largest_units(span_s: float, text: st
 
 
 def test_an_error_is_one_short_line() -> None:
-    line = told({"kind": "500", "detail": "a\n  b " + "x" * 500})
+    line = told(Failure(kind="500", detail="a\n  b " + "x" * 500))
     assert line.startswith("500 a b xxx")
     assert len(line) == 160
 
@@ -57,19 +64,19 @@ def test_an_axis_without_work_or_length_still_has_columns() -> None:
 def test_inner_steps_are_set_in_and_branches_are_thin() -> None:
     block = step("lines", 0, 1, kind="for", target=None, attempts=0)
     inner = step("charge", 0, 1, path="lines/0/charge")
-    lines = ["".join(text for text, _ in line) for line in whole(run("completed", block, inner), now=0)]
+    lines = ["".join(text for text, _ in line) for line in whole(read("completed", block, inner), now=0)]
     assert lines[-2].startswith("✓ lines        for ")
     assert "─" in lines[-2]
     assert lines[-1].startswith("✓   charge[0]  stock ")
 
 
 def test_a_step_without_a_name_is_called_by_its_kind() -> None:
-    assert label(step("", 0, 1, path="ship/$catch.0/0", kind="raise")) == "    raise"
+    assert label(msgspec.convert(step("", 0, 1, path="ship/$catch.0/0", kind="raise"), Step)) == "    raise"
 
 
 def test_a_step_that_never_began_is_left_out_and_a_skipped_one_is_shown() -> None:
     steps = [step("a", None, None, status="pending"), step("b", None, None, status="skipped", attempts=0)]
-    text = "\n".join("".join(text for text, _ in line) for line in whole(run("completed", *steps), now=0))
+    text = "\n".join("".join(text for text, _ in line) for line in whole(read("completed", *steps), now=0))
     assert "- b" in text
     assert " a " not in text
 
@@ -77,7 +84,7 @@ def test_a_step_that_never_began_is_left_out_and_a_skipped_one_is_shown() -> Non
 def test_a_terminal_gets_the_same_words_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    lines = list(whole(undone_run(), now=0))
+    lines = list(whole(msgspec.convert(undone_run(), Run), now=0))
     plain, coloured = io.StringIO(), io.StringIO()
     Screen(file=plain, terminal=False).lines(lines)
     Screen(file=coloured, terminal=True).lines(lines)

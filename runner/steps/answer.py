@@ -74,9 +74,10 @@ def _succeeded(call: "Call", spot: Spot, came: Answer, now: int, attempt: int) -
     except _Unreadable as error:
         return unknown("unexpected", f"{call.service or 'the service'} answered {status}, but {error}")
     if call.graphql is not None:
-        if not isinstance(output, dict):
-            return unknown("unexpected", "the answer is not a GraphQL document")
-        if output.get("errors"):
+        errors = output.get("errors") if isinstance(output, dict) else None
+        if not isinstance(output, dict) or not isinstance(errors, list | None) or not (errors or "data" in output):
+            return unknown("unexpected", "the answer is no GraphQL response: neither `data` nor a list of `errors`")
+        if errors:
             body = output if len(came.body) <= LARGEST_ERROR else None
             fault = Fault(kind="graphql", status=status, detail="the answer holds errors", step=place, body=body)
             made = Refused if output.get("data") is None else Unknown

@@ -4,6 +4,7 @@ A saga's path costs no framework: the handler reads the head, asks the dispatche
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +37,9 @@ DEEPEST: Final = 64
 LONGEST_KEY: Final = 255
 #: Headers that no saga sees.
 HIDDEN: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+#: A percent sign that encodes nothing: who sent it encoded nothing, so that `+` and `&` would be misread, too.
+_BROKEN_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CHARSET: Final = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?([^\";\s]+)")
 
 
 class _Refused(Exception):
@@ -259,8 +263,12 @@ def _wishes(value: str | None) -> Wishes:
 def _parsed(headers: dict[str, str], body: bytes) -> Json:
     if not body:
         return {}
-    media = headers.get("content_type", "application/json").partition(";")[0].strip().lower()
+    media, _, parameters = headers.get("content_type", "application/json").lower().partition(";")
+    media = media.strip()
     if media == "application/x-www-form-urlencoded":
+        charset = _CHARSET.search(parameters)
+        if charset is not None and charset[1] not in ("utf-8", "us-ascii"):
+            raise _Refused(_unsupported(f"a form in the charset {charset[1][:60]}, only UTF-8"))
         return _fields(body)
     if media != "application/json" and not media.endswith("+json"):
         raise _Refused(_unsupported(f"a body of type {media[:60]}"))
@@ -272,6 +280,8 @@ def _parsed(headers: dict[str, str], body: bytes) -> Json:
 
 def _fields(raw: bytes) -> dict[str, Json]:
     """Query or form fields; a repeated one becomes a list."""
+    if _BROKEN_PERCENT.search(raw):
+        raise _Refused(_bad_request("The fields cannot be read: a percent sign is written `%25` there."))
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError as error:

@@ -1,6 +1,6 @@
 """`saga check`: what it prints and how it exits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runner.definitions.findings import ERROR, as_github, as_json, as_text
@@ -33,8 +33,15 @@ def rendered(loaded: Loaded, output: str) -> str:
     if output == "github":
         return as_github(loaded.findings)
     told = as_text(loaded.findings)
-    notes = "".join(f"note: {sentence}\n" for sentence in loaded.not_yet)
+    notes = "".join(f"note: {sentence}\n" for sentence in (*loaded.not_yet, *_explained(loaded)))
     return "\n".join(part for part in (told, notes, _summary(loaded)) if part)
+
+
+def _explained(loaded: Loaded) -> Iterator[str]:
+    """Where there is more to read: about the first error, else about the first finding."""
+    codes = [found.code for found in sorted(loaded.findings, key=lambda found: found.severity != ERROR)]
+    if codes:
+        yield f"what a code means, and an example: saga explain {codes[0]}"
 
 
 def _summary(loaded: Loaded) -> str:

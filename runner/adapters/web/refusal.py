@@ -42,7 +42,10 @@ def unfit(pointer: str, detail: str) -> Problem:
 
 def unknown(what: str, name: str) -> Problem:
     return Problem(
-        status=404, code=f"no-{what}", title=f"There is no such {what}", detail=f"No {what} is called {name}."
+        status=404,
+        code={"run": "no-run", "saga": "no-saga"}[what],
+        title=f"There is no such {what}",
+        detail=f"No {what} is called {name}.",
     )
 
 

@@ -38,6 +38,7 @@ def test_an_error_exits_with_one_and_the_good_files_are_still_counted(folder: Pa
     told, code = check_command([folder])
     assert code == 1
     assert "error[SG107]: `sett` is no verb" in told
+    assert "saga explain SG107\n" in told
     assert told.endswith("2 sagas, 1 error, 0 warnings\n")
 
 

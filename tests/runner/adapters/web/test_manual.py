@@ -1,10 +1,8 @@
 """The manual of codes: every code has its page, every page its code, and what a page shows is so."""
 
-import ast
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +11,9 @@ from runner.adapters.web.manual.html import document, fragment
 from runner.definitions.findings import CODES
 from runner.definitions.load import load_texts
 from runner.engine.reply import STATUSES
-from runner.saga.definition import BUILT_IN_KINDS
 from tests.runner.definitions.test_broken import SETTINGS
+from tests.support.codes import emitted, findings
 
-ROOT = Path(__file__).parents[4]
 PROBLEM_PAGES = [page for chapter in manual.chapters(manual.PROBLEMS) for page in chapter.pages]
 FINDING_PAGES = [page for chapter in manual.chapters(manual.FINDINGS) for page in chapter.pages]
 
@@ -24,39 +21,16 @@ FINDING_PAGES = [page for chapter in manual.chapters(manual.FINDINGS) for page i
 NOT_IN_A_DEFINITION = {"SG006", "SG007", "SG008", "SG012", "SG211", "SG308"}
 
 
-def problems_of(file: Path) -> set[str]:
-    """The codes that a module gives to problems: every text that stands where a code is said."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call):
-            found |= {text for word in node.keywords if word.arg == "code" for text in texts_of(word.value)}
-    return found
-
-
-def texts_of(node: ast.expr) -> set[str]:
-    match node:
-        case ast.Constant(value=str() as text):
-            return {text}
-        case ast.IfExp(body=one, orelse=other):
-            return texts_of(one) | texts_of(other)
-    return set()
-
-
-def test_every_problem_that_a_runner_answers_has_its_page_and_no_page_is_left_over() -> None:
-    answered = {
-        code
-        for folder in ("engine", "adapters/streams", "adapters/web")
-        for file in (ROOT / "runner" / folder).rglob("*.py")
-        for code in problems_of(file)
-    }
-    answered |= {"no-run", "not-found", "refused", "service-answered"}  # made from parts
-    answered |= {"body-too-slow"}  # the connection says so
-    answered |= set(STATUSES) | {kind for kind in BUILT_IN_KINDS if not kind.isdigit() and kind != "any"}
-    assert answered == set(manual.codes(manual.PROBLEMS))
+def test_every_problem_that_can_be_answered_has_its_page_and_no_page_is_left_over() -> None:
+    made = emitted()
+    without = {code: where for code, where in made.items() if code not in manual.codes(manual.PROBLEMS)}
+    assert without == {}
+    assert set(manual.codes(manual.PROBLEMS)) == made.keys()
 
 
 def test_every_finding_has_its_page_in_the_order_of_the_codes() -> None:
     assert manual.codes(manual.FINDINGS) == tuple(CODES)
+    assert findings() == CODES.keys()
 
 
 def test_no_code_has_two_pages() -> None:

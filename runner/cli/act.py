@@ -1,6 +1,7 @@
 """`saga runs retry | skip | resolve | resume`: what an operator does about parked runs, one or many."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,10 +19,16 @@ _FILTERS: Final = ("saga", "status", "label", "since")
 
 def _where(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, str]:  # noqa: ARG001 -- click's
     wanted: dict[str, str] = {}
-    for word in (value or "").split():
+    try:
+        words = shlex.split(value or "")
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} cannot be read ({error}); quote what has spaces") from None
+    for word in words:
         name, given, text = word.partition("=")
         if name not in _FILTERS or not given or not text:
             raise click.BadParameter(f"write {' '.join(f'{one}=...' for one in _FILTERS)}, not {word!r}")
+        if name in wanted:
+            raise click.BadParameter(f"say {name}= once: only one of the two would count")
         wanted[name] = text
     return wanted
 

@@ -75,7 +75,9 @@ class Reply:
         """What a problem document says, in one line."""
         said = self.document()
         title = str(said.get("title") or http.client.responses.get(self.status, "no success"))
-        detail = said.get("detail")
+        errors = said.get("errors")
+        each = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+        detail = said.get("detail") or "; ".join(f"{error.get('pointer')}: {error.get('detail')}" for error in each)
         return " ".join(f"{self.status} {title}{f': {detail}' if detail else ''}".split())
 
 

@@ -2,14 +2,21 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Answer, Server, eventually, order
+from tests.support.processes import Answer, Server, eventually, order, run
 
 pytestmark = pytest.mark.process
 
 JSON = {"Content-Type": "application/json"}
+
+NOTE = """
+path: /note
+methods: [POST]
+steps: [{name: note, set: 1}]
+"""
 
 
 def problem(answer: Answer, status: int, code: str) -> None:
@@ -302,6 +309,28 @@ def test_runs_are_paged_by_a_cursor_without_gaps_or_repeats(shop: Server) -> Non
     assert len(seen) == len(set(seen))
 
 
+def test_a_page_has_100_runs_and_at_most_1000_and_later_runs_do_not_move_the_next(tmp_path: Path) -> None:
+    with run(tmp_path, {"note.yaml": NOTE}) as server:
+        wanted = [server.post("/note", {}).headers["x-saga-run"] for _ in range(103)][::-1]
+        first = server.ask("GET", "/api/v1/runs").json
+        assert [one["id"] for one in first["runs"]] == wanted[:100]
+        later = [server.post("/note", {}).headers["x-saga-run"] for _ in range(3)]
+        second = server.ask("GET", f"/api/v1/runs?cursor={first['next']}").json
+        assert [one["id"] for one in second["runs"]] == wanted[100:]
+        assert second["next"] is None
+        again = server.ask("GET", f"/api/v1/runs?cursor={first['next']}&limit=2").json
+        assert [one["id"] for one in again["runs"]] == wanted[100:102]
+        everything = server.ask("GET", "/api/v1/runs?limit=1000").json
+        assert [one["id"] for one in everything["runs"]] == [*later[::-1], *wanted]
+        assert everything["next"] is None
+        started = everything["runs"][50]["startedAt"]
+        since = server.ask("GET", f"/api/v1/runs?since={started}&limit=1000").json["runs"]
+        assert [one["id"] for one in since] == [one["id"] for one in everything["runs"] if one["startedAt"] >= started]
+        just_behind = started.replace("000Z", "001Z")
+        behind = server.ask("GET", f"/api/v1/runs?since={just_behind}&limit=1000").json["runs"]
+        assert [one["id"] for one in behind] == [one["id"] for one in everything["runs"] if one["startedAt"] > started]
+
+
 def test_runs_are_found_by_saga_status_label_and_time(shop: Server) -> None:
     shop.post("/orders/place", order("found-1", customer="broke"))
     [found] = shop.runs("?saga=place-order&status=compensated&label=orderId:found-1")
@@ -314,8 +343,15 @@ def test_runs_are_found_by_saga_status_label_and_time(shop: Server) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        *("limit=0", "limit=1001", "limit=x", "label=x", "since=x"),
-        *("cursor=x", "cursor=9e9.1", "cursor=1.99999999999999999999999"),
+        *("limit=0", "limit=1001", "limit=x", "label=x", "label=:x", "since=x"),
+        *("status=done", "status=", "cursor="),
+        *(
+            "label=a:b&label=c:d",
+            "status=failed&saga=emit&status=parked",
+            "cursor=x",
+            "cursor=9e9.1",
+            "cursor=1.99999999999999999999999",
+        ),
     ],
 )
 def test_a_list_that_cannot_be_meant_is_a_422_that_points_there(shop: Server, query: str) -> None:

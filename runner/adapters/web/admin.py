@@ -1,8 +1,8 @@
 """The management API: FastAPI with typed models, in front of what the engine offers to people."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
 
 from fastapi import Body, FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,9 +20,11 @@ from runner.adapters.web.models import (
     RunDetail,
     RunId,
     RunList,
+    RunStatus,
     RunSummary,
     SagaDetail,
     SagaList,
+    SagaStatus,
     SagaSummary,
 )
 from runner.adapters.web.refusal import Refusal, check, problem_response, unfit, unknown
@@ -31,6 +33,9 @@ from runner.engine.operate import Operator, signal_of
 from runner.engine.watch import Watchers
 from runner.ports import Filter, StoreError, StoreUnavailable, TooManySignals
 from runner.saga.definition import Saga
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def management(
@@ -120,7 +125,7 @@ def management(
 
     @app.get("/api/v1/sagas", tags=["sagas"])
     async def list_sagas(
-        domain: Annotated[str | None, Query()] = None, status: Annotated[str | None, Query()] = None
+        domain: Annotated[str | None, Query()] = None, status: Annotated[SagaStatus | None, Query()] = None
     ) -> SagaList:
         """Definitions in service."""
         return SagaList(
@@ -149,23 +154,28 @@ def management(
 
     @app.get("/api/v1/runs", tags=["runs"])
     async def list_runs(
+        request: Request,
         saga: Annotated[str | None, Query()] = None,
-        status: Annotated[str | None, Query()] = None,
+        status: Annotated[RunStatus | None, Query()] = None,
         label: Annotated[str | None, Query(description="`name:value`")] = None,
         since: Annotated[datetime | None, Query(description="Started at or after this ISO time.")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         cursor: Annotated[str | None, Query(max_length=200)] = None,
     ) -> RunList:
         """Runs, newest first."""
+        asked = [name for name, _ in request.query_params.multi_items()]
+        for twice in {name for name in asked if asked.count(name) > 1}:  # one of them would go unheard
+            raise Refusal(unfit(f"/query/{twice}", "say it once"))
         name, colon, value = (label or "").partition(":")
         if label is not None and not (name and colon):
             raise Refusal(unfit("/query/label", "write it as `name:value`"))
+        # Rounded up: a run that started within the same millisecond, but before, is not asked for.
         moment = None if since is None else since if since.tzinfo else since.replace(tzinfo=UTC)
         wanted = Filter(
             saga=saga,
             status=status,
             label=(name, value) if label else None,
-            since=None if moment is None else int(moment.timestamp() * 1000),
+            since=None if moment is None else -((_EPOCH - moment) // _MILLISECOND),
             limit=limit,
             cursor=cursor,
         )

@@ -1,11 +1,16 @@
 """The shapes of the management API, named as its JSON names them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import Path
 from pydantic import BaseModel, Field
 
 RunId = Annotated[str, Path(description="Id of the run.", pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+
+RunStatus: TypeAlias = Literal[
+    "running", "waiting", "compensating", "completed", "compensated", "failed", "parked", "cancelled"
+]
+SagaStatus: TypeAlias = Literal["active", "draft", "inactive"]
 
 
 class SagaSummary(BaseModel):

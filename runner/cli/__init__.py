@@ -20,7 +20,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "schema": ("runner.cli.check:schema", "Write the JSON Schema of definitions, for editors."),
     "call": ("runner.cli.call:call", "Start a saga and print its reply."),
     "list": ("runner.cli.list_:list_sagas", "List the sagas that a runner serves."),
-    "runs": ("runner.cli.runs:runs", "List, show and cancel runs."),
+    "runs": ("runner.cli.runs:runs", "List, show, watch and cancel runs."),
     "status": ("runner.cli.status:status", "Say whether a runner answers and is ready."),
     "service": ("registry.cli:service", "List, find and register services."),
     "registry": ("registry.cli:registry", "Serve the service registry."),

@@ -1,7 +1,8 @@
-"""`saga runs`: what has been run, one run with its timeline, and a way to stop one."""
+"""`saga runs`: what has been run, one run with its timeline or as it runs, and a way to stop one."""
 
 import json
 import re
+import sys
 from datetime import UTC
 from typing import Final
 from urllib.parse import quote
@@ -11,10 +12,11 @@ import click
 from registry.base.clock import iso
 from runner.cli.act import resolve, resume, retry, skip
 from runner.cli.documents import Accepted, Run, RunLine, Runs
+from runner.cli.follow import EXIT_CODES, Teller, follow
 from runner.cli.http import Server, server_option
 from runner.cli.pace import Pace, pass_pace
 from runner.cli.screen import Screen, Span, look, print_json
-from runner.cli.show import lasting, took, whole
+from runner.cli.show import lasting, summary, took, whole
 
 _STATUSES: Final = (
     "running", "waiting", "compensating", "completed", "compensated", "failed", "parked", "cancelled",
@@ -25,7 +27,7 @@ _UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 @click.group("runs")
 def runs() -> None:
-    """List, show and cancel runs, and help those that are parked."""
+    """List, show, watch and cancel runs, and help those that are parked."""
 
 
 def _label(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001 -- click's
@@ -109,6 +111,26 @@ def show(pace: Pace, run_id: str, output: str, server: str) -> None:
         print_json(reply.json())
     else:
         Screen().lines(list(whole(run, now=pace.clock.now())))
+
+
+@runs.command("watch")
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--timeout", "limit_s", type=click.FloatRange(min=0, min_open=True), default=3_600.0, show_default=True,
+    metavar="SECONDS", help="Give up watching after so long; the run goes on.",
+)  # fmt: skip
+@server_option
+@pass_pace
+def watch(pace: Pace, run_id: str, limit_s: float, server: str) -> None:
+    """Show the steps and undo of a run as they happen, until it ends or is parked.
+
+    Exit code: 0 completed, 10 compensated, 11 failed, 12 parked, 13 cancelled.
+    """
+    peer = Server(server)
+    name = quote(run_id, safe="")
+    run = follow(peer, name, pace, limit_s=limit_s, tell=Teller(Screen()))
+    Screen().lines([summary(run, peer.link(f"/api/v1/runs/{name}"))])
+    sys.exit(EXIT_CODES[run.status])
 
 
 @runs.command("cancel")

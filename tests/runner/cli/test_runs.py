@@ -120,6 +120,23 @@ def test_an_unknown_run_is_told_with_what_to_try() -> None:
     assert result.stderr == "Error: 404 No such path: /api/v1/runs/a%2Fb; see which there are: saga runs list\n"
 
 
+def test_a_run_is_watched_until_it_ends_and_its_end_is_the_exit_code() -> None:
+    going = run("running", step("reserve", 0, 0.041), endedAt=None)
+    with runner({RUN: [Said(body=going), Said(body=undone_run())]}) as served:
+        result = saga("runs", "watch", "r-1", "--server", served.url)
+    assert (result.exit_code, result.stderr) == (10, "")
+    assert [line.split()[:2] for line in result.stdout.splitlines()] == [
+        ["✓", "reserve"], ["✓", "charge"], ["✕", "ship"], ["↺", "charge"], ["↺", "reserve"], ["compensated", "in"],
+    ]  # fmt: skip
+
+
+def test_a_run_that_is_not_there_cannot_be_watched() -> None:
+    with runner({}) as served:
+        result = saga("runs", "watch", "a/b", "--server", served.url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: 404 No such path: /api/v1/runs/a%2Fb\n"
+
+
 def test_cancelling_sends_the_reason() -> None:
     with runner(
         {"POST /api/v1/runs/r-1/cancel": [Said(status=202, body={"run": "r-1", "status": "cancelling"})]}

@@ -72,6 +72,7 @@ COMMANDS = [
     "runs list -o json",
     "runs show r-1",
     "runs show r-1 -o json",
+    "runs watch r-1",
     "runs cancel r-1",
     "runs retry r-1",
     "runs retry --where status=parked",

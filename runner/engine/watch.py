@@ -55,16 +55,16 @@ class Watchers:
         # It listens before it reads, so that nothing falls between the two.
         self._count += 1
         self.watched.setdefault(run, []).append(watch)
-        found = False
+        begun = False
         try:
             stored = await self._journals.read(run)
-            found = stored is not None
+            if stored is None:
+                return None
+            watch.begin(stored, after)
+            begun = True
         finally:
-            if not found:
+            if not begun:
                 self.leave(watch)
-        if stored is None:
-            return None
-        watch.begin(stored, after)
         if self._closed:
             watch.close("stopping")
         return watch

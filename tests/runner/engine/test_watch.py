@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from runner.adapters.stores.memory import MemoryJournals
@@ -153,6 +154,19 @@ async def test_a_journal_that_is_away_leaves_nothing_behind() -> None:
             await at.driver.watchers.watch("nobody", 0)
         assert at.driver.watchers.watched == {}
         await at.journals.open("again")
+
+
+def test_a_journal_that_nobody_can_read_leaves_nothing_behind() -> None:
+    async def main(clock: VirtualClock) -> None:
+        journals = MemoryJournals(clock, name="shop")
+        hold = await born(journals)
+        await journals.append(hold, [b'["?"]'], RUNNING)
+        watchers = Watchers(journals, ())
+        with pytest.raises(msgspec.ValidationError):
+            await watchers.watch("r", 0)
+        assert watchers.watched == {}
+
+    run_virtually(main)
 
 
 def test_who_takes_nothing_is_closed_and_can_go_on_where_he_was() -> None:

@@ -4,16 +4,13 @@ A jump may move timers; it never makes a second run of a trigger, a second end, 
 is right again everything comes to its end.
 """
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from registry.base.clock import SystemClock
-from runner import app
-from runner.settings import load
-from tests.faults.world import ENDS, Customers, Shop, judge, runner, shop
+from tests.faults.world import ENDS, Customers, Shop, at_work, judge, runner, shop
 from tests.support.processes import Server, eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.fault]
@@ -35,18 +32,6 @@ class JumpingClock(SystemClock):
 def services(tmp_path: Path) -> Iterator[Shop]:
     with shop(tmp_path / "shop") as opened:
         yield opened
-
-
-def at_work(server: Server, clock: JumpingClock, work: Callable[[], None]) -> None:
-    """Serve in this process by that clock while `work` goes on in a thread."""
-
-    async def main() -> None:
-        settings = load(environment={}, config="saga.yml", folder=server.folder)
-        async with app.runner(settings, app.load_definitions(settings), clock=clock) as serving:
-            await serving.keeper.start()
-            await asyncio.to_thread(work)
-
-    asyncio.run(main())
 
 
 @pytest.mark.parametrize("jumps", [(HOUR,), (-HOUR,), (HOUR, -HOUR), (-HOUR, HOUR)], ids=str)
@@ -73,7 +58,7 @@ def test_a_clock_that_jumps_an_hour_moves_timers_and_breaks_nothing(
         assert not judgement.wrong, "\n".join(judgement.wrong)
         assert judgement.ends["completed"] > 3
 
-    at_work(server, clock, work)
+    at_work(server, lambda _: work(), clock)
 
 
 def untimed(server: Server) -> bool:
@@ -106,8 +91,8 @@ def test_a_clock_that_is_an_hour_off_at_the_next_start_doubles_nothing(
         judgement = judge(customers, services, mark)
         assert not judgement.wrong, "\n".join(judgement.wrong)
 
-    at_work(server, clock, begin)
+    at_work(server, lambda _: begin(), clock)
     clock.off = jump
-    at_work(server, clock, customers.insist)
+    at_work(server, lambda _: customers.insist(), clock)
     clock.off = 0.0
-    at_work(server, clock, judged)
+    at_work(server, lambda _: judged(), clock)

@@ -9,6 +9,7 @@ each ended:
 - what follows a run (`onFail`, a record on a stream) happened once.
 """
 
+import asyncio
 import contextlib
 import signal
 import sqlite3
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,10 +25,13 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
-from tests.faults import shop_process
+from registry.base.clock import Clock
+from runner import app
+from runner.settings import load
+from tests.faults import shop_process, unreliable_process
 from tests.faults.definitions import definitions
 from tests.support.ports import free_ports
-from tests.support.processes import ROOT, Server, ask, eventually, order, prepared
+from tests.support.processes import ROOT, Answer, Server, ask, eventually, order, prepared
 
 #: Seconds by which a slow service is late: more than `place-order` and `timed` wait.
 LATE: Final = 0.7
@@ -51,11 +55,14 @@ class Wish:
     more: Mapping[str, Any] = field(default_factory=dict)
     #: What else is sent once the run is there: a signal's name, or `$cancel`.
     then: str = ""
+    #: That is sent only to a run that waits, so that it finds a run that is nobody's.
+    patient: bool = False
     #: Its pivot is refused with a 409, which settles nothing once an attempt's outcome is unknown.
     held: bool = False
 
     def body(self, place: str) -> dict[str, Any]:
-        return order(f"{place}-{self.name}", **self.more)
+        # What an order has no place for stands beside it: the sagas that take no order read it there.
+        return {**order(f"{place}-{self.name}", **self.more), **self.more}
 
 
 #: One of everything that a runner does differently.
@@ -82,7 +89,8 @@ MIX: Final = (
         effects=NOTHING,
         more={"lines": [{"sku": "tea", "qty": 1}, {"sku": "sold-out", "qty": 1}]},
     ),
-    Wish(name="approval", path="/examples/approval", effects=RESERVED, then="approval"),
+    Wish(name="approval", path="/examples/approval", effects=RESERVED, then="approval", patient=True),
+    Wish(name="meet", path="/meet", effects=Counter({("courier", "shipment"): 1}), then="word"),
     Wish(name="cancel", path="/orders/place-with-wait", effects=PLACED, more={"delay": "1h"}, then="$cancel"),
     Wish(name="on-fail", path="/examples/on-fail", effects=NOTHING, more={"customer": "broke"}),
     Wish(
@@ -112,6 +120,7 @@ class Shop:
 
     folder: Path
     urls: Mapping[str, str]
+    process: "subprocess.Popen[bytes]"
 
     @property
     def database(self) -> Path:
@@ -127,12 +136,13 @@ class Shop:
 
 
 @contextlib.contextmanager
-def shop(folder: Path) -> Iterator[Shop]:
-    """The services, open until the block ends."""
+def shop(folder: Path, unreliable: str = "") -> Iterator[Shop]:
+    """The services, open until the block ends; failing as that seed decides, where one is given."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = free_ports(3)
     urls = {name: f"http://127.0.0.1:{port}" for name, port in zip(("stock", "payment", "courier"), ports, strict=True)}
-    command = [sys.executable, "-m", shop_process.__name__, str(folder / "shop.db"), *map(str, ports), str(LATE)]
+    program, seed = (unreliable_process, [unreliable]) if unreliable else (shop_process, [])
+    command = [sys.executable, "-m", program.__name__, str(folder / "shop.db"), *map(str, ports), str(LATE), *seed]
     with (folder / "shop.err").open("ab") as err:
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=err)
     try:
@@ -144,7 +154,7 @@ def shop(folder: Path) -> Iterator[Shop]:
                 return False
 
         eventually(open_)
-        yield Shop(folder=folder, urls=urls)
+        yield Shop(folder=folder, urls=urls, process=process)
     finally:
         process.kill()
         process.wait()
@@ -177,6 +187,18 @@ def start(server: Server, **environment: str) -> bool:
     return True
 
 
+def at_work(server: Server, work: Callable[[asyncio.AbstractEventLoop], None], clock: Clock | None = None) -> None:
+    """Serve in this process, by that clock, while `work` goes on in a thread; it is given the loop that serves."""
+
+    async def main() -> None:
+        settings = load(environment={}, config="saga.yml", folder=server.folder)
+        async with app.runner(settings, app.load_definitions(settings), clock=clock) as serving:
+            await serving.keeper.start()
+            await asyncio.to_thread(work, asyncio.get_running_loop())
+
+    asyncio.run(main())
+
+
 def died(server: Server, patience: float) -> bool:
     """Whether it was killed within `patience` seconds."""
     assert server.process is not None
@@ -199,18 +221,21 @@ class Customers:
     def key(self, wish: Wish) -> str:
         return f"{self.place}-{wish.name}"
 
-    def once(self, *, at_once: bool = False) -> "threading.Thread":
-        """Each asks once, in the background; who gets no answer gives up for now."""
+    def once(self, *, at_once: bool = False, silent: Container[str] = ()) -> "threading.Thread":
+        """Each asks once, in the background; who gets no answer gives up for now.
+
+        `silent`: names of wishes whose run is sent nothing more for now.
+        """
 
         def work() -> None:
             with ThreadPoolExecutor(len(self.mix)) as pool:
-                list(pool.map(lambda wish: self._ask(wish, at_once), self.mix))
+                list(pool.map(lambda wish: self.ask(wish, at_once, wish.name not in silent), self.mix))
 
         thread = threading.Thread(target=work)
         thread.start()
         return thread
 
-    def _ask(self, wish: Wish, at_once: bool) -> bool:
+    def ask(self, wish: Wish, at_once: bool, then: bool = True) -> bool:
         """Whether it was answered: the runner has it."""
         try:
             prefer = "respond-async" if at_once or wish.then or wish.held else "wait=20"
@@ -220,7 +245,7 @@ class Customers:
                 return False
             run = answer.headers["x-saga-run"]
             self.told[wish.name].add(run)
-            if wish.then:
+            if wish.then and then:
                 return self._then(wish, run)
         except (OSError, HTTPException):
             return False
@@ -228,6 +253,8 @@ class Customers:
 
     def _then(self, wish: Wish, run: str) -> bool:
         """Whether what follows the run's start was taken; not while the journal takes nothing."""
+        if wish.patient and not self._waits(run):
+            return False
         if wish.then == "$cancel":
             answer = self.server.post(f"/api/v1/runs/{run}/cancel", {})
         else:
@@ -236,13 +263,22 @@ class Customers:
         assert answer.status in (202, 409, 429, 503), answer
         return answer.status in (202, 409)
 
+    def _waits(self, run: str) -> bool:
+        """Whether the run was seen to wait, or to be past that; not while the journal does not answer."""
+
+        def look() -> Answer | None:
+            answer = self.server.ask("GET", f"/api/v1/runs/{run}")
+            return None if answer.status == 200 and answer.json["status"] == "running" else answer
+
+        return eventually(look).status == 200
+
     def insist(self) -> None:
         """Each asks until it has an answer."""
         left = list(self.mix)
 
         def turn() -> bool:
             with ThreadPoolExecutor(len(left)) as pool:
-                answered = list(pool.map(lambda wish: self._ask(wish, True), left))
+                answered = list(pool.map(lambda wish: self.ask(wish, True), left))
             left[:] = [wish for wish, done in zip(left, answered, strict=True) if not done]
             return not left
 
@@ -328,14 +364,14 @@ def _of_one(server: Server, services: Shop, wish: Wish, row: Mapping[str, Any]) 
 
 
 def _followers(customers: Customers, runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """One `on-placed` per placed order, one `note-failure` per failed `on-fail`."""
+    """One `on-placed` per order that was announced, one `note-failure` per failed `on-fail`."""
     wrong = []
-    for cause, ended, effect in (
-        ("place-order", {"completed"}, "on-placed"),
-        ("on-fail", ENDS - {"completed"}, "note-failure"),
+    for causes, ended, effect in (
+        ({"place-order", "meet"}, {"completed"}, "on-placed"),
+        ({"on-fail"}, ENDS - {"completed"}, "note-failure"),
     ):
         wanted = Counter(
-            run["labels"]["orderId"] for run in runs.values() if run["saga"] == cause and run["status"] in ended
+            run["labels"]["orderId"] for run in runs.values() if run["saga"] in causes and run["status"] in ended
         )
         found = Counter(run["labels"]["orderId"] for run in runs.values() if run["saga"] == effect)
         if wanted != found:

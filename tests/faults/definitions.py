@@ -1,7 +1,10 @@
 """The definitions that the fault tests run: the shop's own, and some that go where the shop's do not."""
 
+import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
+
+import yaml
 
 from tests.support.processes import SHOP
 
@@ -100,6 +103,16 @@ steps:
 output: {{orderId: "${{ input.orderId }}"}}
 """
 
+#: Takes money and has no way to give it back: what is left where the courier refuses.
+LEFT: Final = f"""
+id: left
+path: /left
+methods: [POST]
+steps:
+  - name: charge{_CHARGE[: _CHARGE.index("    compensate:")]}
+{_SHIP}
+"""
+
 #: Never given back before it is signalled: one branch listens, the other asks for what follows the signal, and waits
 #: for less than a runner gives a run back for. So the signal finds the run in hands, however long it takes to come.
 MEET: Final = """
@@ -128,6 +141,7 @@ steps:
             retry: {attempts: 1000, delay: 500ms, backoff: constant, jitter: none, errors: [any]}
   - name: announce
     emit: {stream: placed, key: "${ input.orderId }", type: order.placed, body: "${ input }"}
+    compensate: none
 output: {orderId: "${ input.orderId }"}
 """
 
@@ -138,5 +152,19 @@ def definitions() -> Mapping[str, str]:
     patient = texts["place-order.yaml"]
     texts["place-order.yaml"] = patient.replace("timeout: 1s", "timeout: 400ms")
     assert texts["place-order.yaml"] != patient
-    own = {"instead": INSTEAD, "timed": TIMED, "both": BOTH, "slow-pivot": SLOW_PIVOT, "meet": MEET}
+    own = {"instead": INSTEAD, "timed": TIMED, "both": BOTH, "slow-pivot": SLOW_PIVOT, "left": LEFT, "meet": MEET}
     return texts | {f"{name}.yaml": text for name, text in own.items()}
+
+
+def hurried(texts: Mapping[str, str], timeout: str) -> Mapping[str, str]:
+    """The same definitions, with no more than that time for each call that does not say how much it has."""
+
+    def within(node: Any) -> Any:
+        if isinstance(node, list):
+            return [within(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        more = {"timeout": timeout} if "call" in node and "timeout" not in node else {}
+        return {key: within(value) for key, value in node.items()} | more
+
+    return {name: json.dumps(within(yaml.safe_load(text))) for name, text in texts.items()}  # JSON is YAML

@@ -13,6 +13,7 @@ import random
 import signal
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -81,7 +82,7 @@ async def _drop(_: Message) -> None:
     """The answer is lost."""
 
 
-async def _answer(send: Send, status: int, body: dict[str, object] | dict[str, str] | dict[str, int]) -> None:
+async def _answer(send: Send, status: int, body: Mapping[str, object]) -> None:
     raw = json.dumps(body).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(raw)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

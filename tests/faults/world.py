@@ -93,6 +93,7 @@ MIX: Final = (
     Wish(name="meet", path="/meet", effects=Counter({("courier", "shipment"): 1}), then="word"),
     Wish(name="cancel", path="/orders/place-with-wait", effects=PLACED, more={"delay": "1h"}, then="$cancel"),
     Wish(name="on-fail", path="/examples/on-fail", effects=NOTHING, more={"customer": "broke"}),
+    Wish(name="left", path="/left", effects=PLACED, more={"city": "nowhere"}),
     Wish(
         name="instead",
         path="/instead",
@@ -160,12 +161,12 @@ def shop(folder: Path, unreliable: str = "") -> Iterator[Shop]:
         process.wait()
 
 
-def runner(folder: Path, services: Shop, journal: str = "journal.db") -> Server:
-    """A runner over these services, not yet started."""
+def runner(folder: Path, services: Shop, journal: str = "journal.db", texts: Mapping[str, str] | None = None) -> Server:
+    """A runner over these services, not yet started. `texts`: its definitions, where they are not the usual ones."""
     folder.mkdir(parents=True, exist_ok=True)
     return prepared(
         folder,
-        definitions(),
+        texts or definitions(),
         {
             "services": dict(services.urls),
             "streams": {"http": {"type": "http", "prefix": ""}, "placed": {"type": "inprocess"}},
@@ -315,12 +316,7 @@ def judge(customers: Customers, services: Shop, mark: int, *, patience: float = 
         eventually(quiet, patience=patience)
     runs = all_runs()
     wrong += [f"left open: {server.run(run['id'])}" for run in runs.values() if open_(run)]
-    for service, key, count in services.select(
-        "SELECT service, key, count(*) FROM requests WHERE number > ? AND effect IN ('applied', 'undone') "
-        "GROUP BY service, key HAVING count(*) > 1",
-        mark,
-    ):
-        wrong.append(f"{service} changed something {count} times under the key {key}")
+    wrong += twice(services, mark)
     strangers = {run for (run,) in services.select("SELECT DISTINCT run FROM requests WHERE number > ?", mark)}
     if strangers - set(runs):
         wrong.append(f"requests without a run in the journal: {strangers - set(runs)}")
@@ -336,6 +332,16 @@ def judge(customers: Customers, services: Shop, mark: int, *, patience: float = 
         wrong += _of_one(server, services, wish, runs[id_])
     wrong += _followers(customers, runs)
     return Judgement(ends=Counter(run["status"] for run in runs.values()), wrong=wrong)
+
+
+def twice(services: Shop, mark: int) -> list[str]:
+    """What was done twice under one key after `mark`, in sentences."""
+    found = services.select(
+        "SELECT service, key, count(*) FROM requests WHERE number > ? AND effect IN ('applied', 'undone') "
+        "GROUP BY service, key HAVING count(*) > 1",
+        mark,
+    )
+    return [f"{service} changed something {count} times under the key {key}" for service, key, count in found]
 
 
 def _unsettled(server: Server, run: Mapping[str, Any]) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from registry.base.clock import SystemClock
-from tests.faults.world import ENDS, Customers, Shop, at_work, judge, runner, shop
+from tests.faults.serving import at_work
+from tests.faults.world import ENDS, Customers, Shop, judge, runner, shop
 from tests.support.processes import Server, eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.fault]

@@ -9,7 +9,6 @@ each ended:
 - what follows a run (`onFail`, a record on a stream) happened once.
 """
 
-import asyncio
 import contextlib
 import signal
 import sqlite3
@@ -17,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -25,9 +24,6 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
-from registry.base.clock import Clock
-from runner import app
-from runner.settings import load
 from tests.faults import shop_process, unreliable_process
 from tests.faults.definitions import definitions
 from tests.support.ports import free_ports
@@ -55,7 +51,7 @@ class Wish:
     more: Mapping[str, Any] = field(default_factory=dict)
     #: What else is sent once the run is there: a signal's name, or `$cancel`.
     then: str = ""
-    #: That is sent only to a run that waits, so that it finds a run that is nobody's.
+    #: `then` is sent only to a run that waits, so that it finds one that was given back.
     patient: bool = False
     #: Its pivot is refused with a 409, which settles nothing once an attempt's outcome is unknown.
     held: bool = False
@@ -186,18 +182,6 @@ def start(server: Server, **environment: str) -> bool:
             return False
         raise
     return True
-
-
-def at_work(server: Server, work: Callable[[asyncio.AbstractEventLoop], None], clock: Clock | None = None) -> None:
-    """Serve in this process, by that clock, while `work` goes on in a thread; it is given the loop that serves."""
-
-    async def main() -> None:
-        settings = load(environment={}, config="saga.yml", folder=server.folder)
-        async with app.runner(settings, app.load_definitions(settings), clock=clock) as serving:
-            await serving.keeper.start()
-            await asyncio.to_thread(work, asyncio.get_running_loop())
-
-    asyncio.run(main())
 
 
 def died(server: Server, patience: float) -> bool:

@@ -1,6 +1,6 @@
 """RFC 9457 problem details as a value."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from registry.base.values import Json
 
@@ -27,6 +27,10 @@ class Problem:
     extra: dict[str, Json] = field(default_factory=dict)
     #: HTTP headers that belong to the answer (`Retry-After`, `Allow`, ...).
     headers: dict[str, str] = field(default_factory=dict)
+
+    def at(self, path: str) -> "Problem":
+        """The same, with the path that was asked for as its instance, unless it has one of its own."""
+        return self if self.instance else replace(self, instance=path)
 
     def body(self) -> dict[str, Json]:
         """The document: `{type, title, status, detail?, instance?, code, errors?, ...extra}`."""

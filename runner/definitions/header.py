@@ -9,7 +9,6 @@ from runner.saga.shape import (
     Either,
     Entry,
     Filled,
-    FilledText,
     Flag,
     Kinds,
     Literal,
@@ -230,7 +229,7 @@ HEADER: Final = Record(
                 doc="The reply of a completed run.",
                 keys={
                     "status": Entry(shape=Whole(low=200, high=399), doc="HTTP status, 2xx or 3xx.", default="200"),
-                    "headers": Entry(shape=Table(of=FilledText()), doc="Headers of the reply."),
+                    "headers": Entry(shape=Table(of=Filled()), doc="Headers of the reply; null ones are left out."),
                 },
             ),
             doc="Status and headers of a completed run's reply.",

@@ -104,15 +104,18 @@ class Dispatcher:
             return Problem(status=503, code="not-served", title="This runner does not serve the saga", detail=why)
         return found.saga
 
-    async def handle(self, saga: Saga, message: Message, wishes: Wishes, early: Early | None = None) -> Reply:
+    async def handle(
+        self, saga: Saga, message: Message, wishes: Wishes, early: Early | None = None, *, address: str = ""
+    ) -> Reply:
         """Run the saga for this message, or find its run, and answer.
 
         With `early` the run may be driven in the caller's task, until its end: a caller who is not to be kept so long
         is answered by a call of it, and what is returned in the end is for nobody. Without it the run has a task.
+        `address` is the path that was asked for, where it is longer than the message's (below a prefix).
         """
         try:
             if not self.accepting:
-                return reply.of_problem(_stopping())
+                raise Refusal(_stopping())
             program = await self._program(saga)
             now = self.driver.performer.now()
             intake = take_in(program, message, with_extra(saga, message.input), now)
@@ -123,11 +126,12 @@ class Dispatcher:
                 return await self._here(program, intake, wishes, early)
             return await self._apart(program, intake, wishes, at_once=at_once)
         except Refusal as refusal:
-            return reply.of_problem(refusal.problem)
+            problem = refusal.problem
         except Conflict:
-            return reply.of_problem(_reused())
+            problem = _reused()
         except StoreUnavailable:
-            return reply.of_problem(_store_away())
+            problem = _store_away()
+        return reply.of_problem(problem.at(address or message.path))
 
     async def _here(self, program: Program, intake: Intake, wishes: Wishes, early: Early) -> Reply:
         """Drive the run in this task: nobody needs to be told of its end by another."""
@@ -137,7 +141,7 @@ class Dispatcher:
             return reply.accepted(run, program, "running")
         if not isinstance(begun, Live):
             return await self._existing(begun, program, wishes)
-        caller = _Caller(self, run, program, wishes, lambda: early(reply.accepted(run, program, begun.state.status)))
+        caller = _Caller(self, run, program, wishes, lambda: early(_of_open(begun.state, program)))
         try:
             verdict = await self.driver.drive(begun)
         except asyncio.CancelledError:
@@ -145,7 +149,7 @@ class Dispatcher:
             if not self.driver.stopping or task is None:
                 raise
             task.uncancel()  # it was the run that was broken off: it is the journal's now
-            return reply.accepted(run, program, "running")
+            return _of_open(begun.state, program)
         finally:
             caller.alarm.off()
         reached("dispatch.answer")
@@ -235,13 +239,13 @@ class Dispatcher:
         stored = await self.journals.read(intake.new.id) if intake.keyed else None
         if stored is not None:
             if intake.new.fingerprint and stored.row.fingerprint not in ("", intake.new.fingerprint):
-                return reply.of_problem(_reused())
+                raise Refusal(_reused())
             waiter = self.driver.wait_for(intake.new.id)
             try:
                 return await self._existing(stored.row, program, wishes, waiter)
             finally:
                 self.driver.forget(intake.new.id, waiter)
-        return reply.of_problem(
+        raise Refusal(
             Problem(
                 status=429,
                 code="too-many-runs",
@@ -261,10 +265,31 @@ class Dispatcher:
             reached("dispatch.answer")
             return reply.of_verdict(verdict, run)
         except _TimeIsUp:
-            live = self.driver.live.get(run)
-            return reply.accepted(run, program, "running" if live is None else live.state.status)
+            return await self._standing(run, program)
         finally:
             caller.alarm.off()
+
+    async def _standing(self, run: str, program: Program) -> Reply:
+        """What a caller is told of a run that goes on; where it has just ended all the same, its end."""
+        live = self.driver.live.get(run)
+        if live is not None:
+            return _of_open(live.state, program)
+        try:
+            stored = await self.journals.read(run)
+        except StoreUnavailable:
+            stored = None
+        if stored is None:
+            return reply.accepted(run, program, "running")
+        state = advance(program, run, (decode(body) for body in stored.records))
+        return _of_open(state, program) if state.ended is None else reply.of_verdict(verdict_of(state), run)
+
+
+def _of_open(state: RunState, program: Program) -> Reply:
+    """Of a run that may not have ended as far as anybody knows: 504 where its time is up, though its undo lasts, else
+    202. An end that is not in the journal yet is none."""
+    if state.ended is None and state.turned is not None and state.turned.cause == "timeout":
+        return reply.of_verdict(verdict_of(state), state.id)
+    return reply.accepted(state.id, program, "running" if state.ended is not None else state.status)
 
 
 class _Caller:

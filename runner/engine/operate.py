@@ -7,11 +7,12 @@ from typing import Final
 from registry.base.clock import iso
 from registry.base.values import Json
 from runner.engine.drive import Driver
+from runner.engine.live import verdict_of
 from runner.ports import Filter, Journals, RunRow, Signal, TooManySignals
 from runner.saga.advance import MOST_SIGNALS, RunState, advance
 from runner.saga.journal import CANCEL, Ended, Started, decode
 from runner.saga.steering import objection
-from runner.saga.view import end_of, steps_of
+from runner.saga.view import end_of, fault_view, steps_of
 
 #: Reasons for which a runner leaves a run alone until somebody says `resume`.
 LEFT_ALONE: Final = ("poison", "definition-missing", "journal-invalid", "runner-fault")
@@ -45,7 +46,10 @@ class Operator:
             **end_of(last if isinstance(last, Ended) else None),
         }
         program = await self._driver.programs.get(stored.row.bundle)
-        view["steps"] = [] if program is None else steps_of(advance(program, run, records))
+        state = None if program is None else advance(program, run, records)
+        view["steps"] = [] if state is None else steps_of(state)
+        if state is not None and state.ended is None:
+            view["error"] = fault_view(verdict_of(state).fault)
         return view
 
     async def cancel(self, run: str, *, subject: str, reason: str) -> str:

@@ -92,7 +92,7 @@ def _failed(program: Program, run: str, fault: Fault, outcome: str) -> Reply:
             code=fault.kind,
             type=fault.kind if absolute else "",
             title=fault.title or fault.kind,
-            detail=fault.detail,
+            detail=fault.detail or _sentence(fault, outcome),
             instance=run_url(run),
             errors=tuple(fault.errors) if isinstance(fault.errors, list) else (),
             extra=extra,

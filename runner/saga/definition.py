@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Protocol
 from registry.base.values import Json
 from runner.saga.expression import Expression
 from runner.saga.scope import spelled
-from runner.saga.template import Template, TextTemplate
+from runner.saga.template import Template
 
 #: `onExhausted` and `order` of an undo.
 PARK, CONTINUE, FAIL = "park", "continue", "fail"
@@ -222,7 +222,7 @@ class ReplyRule:
     """`reply` of a completed run."""
 
     status: int = 200
-    headers: Mapping[str, TextTemplate] = field(default_factory=dict)
+    headers: Mapping[str, Template] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,13 @@
 """Values with `${ }` in their texts, as definitions hold them: bodies, headers, paths, outputs."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from registry.base.values import Json
 from runner.saga.evaluation import MAX_NESTING, MAX_RESULT, ExpressionFailed, ExpressionInvalid, fill_text
 from runner.saga.expression import Expression, Names, Reads, Run, Scope, compile_expression
+from runner.saga.functions_number import number_text
 from runner.saga.functions_text import percent_encode
 
 _QUOTES: Final = frozenset("'\"`")
@@ -79,6 +80,27 @@ def compile_bare(text: str, names: Names | None) -> Expression:
             hint="here stands one expression, bare or as one whole ${ }",
         )
     return _compiled(text, start, end, names)
+
+
+def texts(table: Mapping[str, Template], scope: Scope) -> Iterator[tuple[str, list[str]]]:
+    """Headers or query parameters as text: null ones are left out, lists repeat. Raises ExpressionFailed."""
+    for name, template in table.items():
+        value = template(scope)
+        if value is None:
+            continue
+        items = value if isinstance(value, list) else [value]
+        yield name, [text(item, name) for item in items if item is not None]
+
+
+def text(value: Json, where: str) -> str:
+    """A text, number or flag as text. Raises ExpressionFailed for null, lists and mappings."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return number_text(value)
+    raise ExpressionFailed(f"`{where}` must come out as text, and it is {'null' if value is None else 'a structure'}")
 
 
 def _template(value: Json, names: Names | None, where: tuple[str | int, ...]) -> Template:

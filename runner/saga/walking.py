@@ -17,6 +17,7 @@ from runner.saga.fault import Fault, named
 from runner.saga.journal import CATCH, FORWARD, UNDO, Ended, Signalled, Waiting
 from runner.saga.scope import Scope
 from runner.saga.state import NO_PIVOT, PIVOT_DONE, PIVOT_SENT, State
+from runner.saga.template import texts
 from runner.saga.tree import (
     CATCHER,
     CATCHING,
@@ -343,7 +344,7 @@ def _saga_done(run: State, frame: Frame) -> None:
         if saga.output is not None and not frame.returned:
             value = saga.output(scope)
         if frame.owner is None:
-            headers = {name: text(scope) for name, text in saga.reply.headers.items()}
+            headers = {name: ", ".join(values) for name, values in texts(saga.reply.headers, scope)}
     except ExpressionFailed as failed:
         saga_failed(run, frame, Fault(kind="expression", detail=failed.detail, step="output"))
         return

@@ -14,10 +14,10 @@ from runner.saga.expression import Expression
 from runner.saga.journal import Done, Refused, Unknown
 from runner.saga.shape import Bare, Entry, Filled, FilledText, Record, Table, Word
 from runner.saga.state import State
-from runner.saga.template import Template, TextTemplate
+from runner.saga.template import Template, TextTemplate, text, texts
 from runner.saga.tree import Spot
 from runner.steps.answer import judged
-from runner.steps.leaf import Leaf, text, texts
+from runner.steps.leaf import Leaf
 
 _encode = msgspec.json.Encoder().encode
 

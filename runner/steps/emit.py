@@ -12,9 +12,9 @@ from runner.saga.fault import Fault
 from runner.saga.journal import Done, Refused, Unknown
 from runner.saga.shape import Entry, Filled, FilledText, Record, Table, Word
 from runner.saga.state import State
-from runner.saga.template import Template, TextTemplate
+from runner.saga.template import Template, TextTemplate, text, texts
 from runner.saga.tree import Spot
-from runner.steps.leaf import Leaf, text, texts
+from runner.steps.leaf import Leaf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

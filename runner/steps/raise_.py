@@ -8,9 +8,9 @@ from runner.saga import walking
 from runner.saga.fault import Fault
 from runner.saga.shape import Entry, Filled, FilledText, Record, Table, Whole, Word
 from runner.saga.state import State
-from runner.saga.template import Template, TextTemplate
+from runner.saga.template import Template, TextTemplate, texts
 from runner.saga.tree import Spot
-from runner.steps.leaf import Leaf, texts
+from runner.steps.leaf import Leaf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Raise(Leaf):
             "title": Entry(shape=FilledText(), doc="One line for people."),
             "status": Entry(shape=Whole(low=400, high=599), doc="HTTP status of the reply.", default="500"),
             "detail": Entry(shape=FilledText(), doc="A sentence about this occurrence."),
-            "headers": Entry(shape=Table(of=Filled()), doc="Headers of the reply."),
+            "headers": Entry(shape=Table(of=Filled()), doc="Headers of the reply; null ones are left out."),
             "errors": Entry(shape=Filled(), doc="List of `{pointer, detail}`."),
         },
     )

@@ -60,8 +60,8 @@ def management(
     )
 
     @app.exception_handler(Refusal)
-    async def refused(_: Request, refusal: Refusal) -> JSONResponse:
-        return problem_response(refusal.problem)
+    async def refused(request: Request, refusal: Refusal) -> JSONResponse:
+        return problem_response(refusal.problem, request)
 
     @app.exception_handler(HTTPException)
     async def missed(request: Request, error: HTTPException) -> JSONResponse:
@@ -74,14 +74,15 @@ def management(
                 title=str(error.detail),
                 detail=f"{request.method} {request.url.path} is not part of the management API.",
                 headers=headers,
-            )
+            ),
+            request,
         )
 
     app.exception_handler(404)(missed)
     app.exception_handler(405)(missed)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         if any(item["type"] == "json_invalid" for item in error.errors()):
             return problem_response(
                 Problem(
@@ -89,28 +90,42 @@ def management(
                     code="bad-request",
                     title="The request cannot be read",
                     detail="The body is not JSON.",
-                )
+                ),
+                request,
             )
         errors = tuple(
             {"pointer": "/" + "/".join(str(part) for part in item["loc"]), "detail": str(item["msg"])}
             for item in error.errors()
         )
         return problem_response(
-            Problem(status=422, code="request-invalid", title="The request does not fit", errors=errors)
+            Problem(
+                status=422,
+                code="request-invalid",
+                title="The request does not fit",
+                detail="What is wrong stands in `errors`, and where.",
+                errors=errors,
+            ),
+            request,
         )
 
     @app.exception_handler(Exception)
-    async def broken(_: Request, __: Exception) -> JSONResponse:
+    async def broken(request: Request, __: Exception) -> JSONResponse:
         # The error itself goes on to the server's log, never to the caller.
         return problem_response(
-            Problem(status=500, code="internal", title="The runner failed", detail="Its log says how.")
+            Problem(status=500, code="internal", title="The runner failed", detail="Its log says how."), request
         )
 
     @app.exception_handler(StoreError)
-    async def away(_: Request, error: StoreError) -> JSONResponse:
+    async def away(request: Request, error: StoreError) -> JSONResponse:
         if isinstance(error, TooManySignals):
             return problem_response(
-                Problem(status=429, code="too-many-signals", title="The run has too many unread signals")
+                Problem(
+                    status=429,
+                    code="too-many-signals",
+                    title="The run has too many unread signals",
+                    detail=str(error),
+                ),
+                request,
             )
         detail = "Try again in a moment." if isinstance(error, StoreUnavailable) else str(error)
         return problem_response(
@@ -120,7 +135,8 @@ def management(
                 title="The journal does not answer",
                 detail=detail,
                 headers={"retry-after": "1"},
-            )
+            ),
+            request,
         )
 
     @app.get("/api/v1/sagas", tags=["sagas"])

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import Path
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 RunId = Annotated[str, Path(description="Id of the run.", pattern=r"^[A-Za-z0-9._-]{1,128}$")]
 
@@ -121,7 +121,9 @@ class RunDetail(RunSummary):
 
 
 class Reason(BaseModel):
-    """Why an operator acts."""
+    """Why an operator acts. A member that is not known is refused: it was meant to say something."""
+
+    model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(default="", max_length=1000)
 

@@ -1,5 +1,6 @@
 """How the management API says no: problem documents, the same for every route."""
 
+from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from registry.base.problem import Problem
@@ -36,6 +37,7 @@ def unfit(pointer: str, detail: str) -> Problem:
         status=422,
         code="request-invalid",
         title="The request does not fit",
+        detail="What is wrong stands in `errors`, and where.",
         errors=({"pointer": pointer, "detail": detail},),
     )
 
@@ -49,9 +51,9 @@ def unknown(what: str, name: str) -> Problem:
     )
 
 
-def problem_response(problem: Problem) -> JSONResponse:
+def problem_response(problem: Problem, request: Request) -> JSONResponse:
     return JSONResponse(
-        problem.body(),
+        problem.at(request.url.path).body(),
         status_code=problem.status,
         headers=problem.headers,
         media_type="application/problem+json",

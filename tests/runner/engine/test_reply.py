@@ -101,6 +101,22 @@ async def test_a_type_that_is_a_uri_stays_as_it_is() -> None:
     assert document(reply)["type"] == "https://example.org/teapot"
 
 
+async def test_a_raise_without_a_detail_says_what_became_of_the_run() -> None:
+    text = "id: a\npath: /a\nmethods: [POST]\nsteps: [{name: one, raise: {type: teapot}}]\n"
+    async with door(text) as at:
+        told = document(await at.ask())
+    assert told["detail"].startswith("one failed with teapot.")
+
+
+async def test_headers_that_come_out_as_null_are_left_out() -> None:
+    text = "id: a\npath: /a\nmethods: [POST]\nreply: {headers: {X-Word: '${ input.word }', X-Number: '${ input.n }'}}\n"
+    async with door(text + "steps: [{name: one, set: 1}]\n") as at:
+        reply = await at.ask(given={"n": 7})
+    assert reply.status == 200
+    assert reply.headers["x-number"] == "7"
+    assert "x-word" not in reply.headers
+
+
 async def test_a_completed_run_has_its_output_and_headers() -> None:
     text = "id: a\nversion: 7\npath: /a\nmethods: [POST]\nreply: {status: 201, headers: {X-Word: '${ input.w }'}}\n"
     async with door(text + "steps: [{name: one, set: {w: '${ input.w }'}}]\n") as at:
@@ -133,7 +149,8 @@ async def test_a_run_that_parks_in_its_undo_says_parked_with_the_fault_that_turn
         reply = await at.ask()
         assert (reply.status, document(reply)["outcome"]) == (502, "parked")
         assert document(reply)["error"]["kind"] == "409"
-        assert (await at.show(reply))["status"] == "parked"
+        view = await at.show(reply)
+        assert (view["status"], view["error"]["kind"], view["error"]["step"]) == ("parked", "409", "two")
 
 
 PIVOT = """
@@ -184,3 +201,24 @@ async def test_a_saga_out_of_time_is_a_504_and_undone() -> None:
     assert reply.status == 504
     assert document(reply)["outcome"] == "compensated"
     assert [one.method for one in at.service.sent] == ["POST", "DELETE"]
+
+
+async def test_a_saga_out_of_time_is_a_504_though_its_undo_lasts_longer_than_the_caller_waits() -> None:
+    limits = Limits(reply_timeout=0.2)
+    async with door(CALL + "timeout: 30ms\n", closed=True, limits=limits) as at:
+        asking = asyncio.create_task(at.ask())
+        await at.service.asked.wait()
+        at.clock.advance(1)
+        reply = await asking  # the service answers nobody, the undo neither
+        assert (reply.status, document(reply)["outcome"]) == (504, "compensating")
+        at.service.gate.set()
+        await at.ended(reply.headers["x-saga-run"], "compensated")
+
+
+async def test_a_caller_is_told_that_a_run_is_being_undone_though_nobody_holds_it_meanwhile() -> None:
+    text = CALL + "compensation: {retry: {delay: 1h}}\n"
+    answers = {"POST /two": said(409), "DELETE /one": said(503)}
+    async with door(text, answers=answers, limits=Limits(reply_timeout=0.2)) as at:
+        reply = await at.ask()
+        assert not at.driver.live
+        assert (reply.status, document(reply)["status"]) == (202, "compensating")

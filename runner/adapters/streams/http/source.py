@@ -67,7 +67,7 @@ class HttpSource:
             reply = await self._reply(scope, receive, early)
         except Exception:  # whatever it is, the caller gets a problem document and the log the rest
             log.exception("a request could not be answered", path=scope["path"])
-            reply = of_problem(_internal())
+            reply = of_problem(_internal().at(scope["path"]))
         if early.sending is None:
             await _send(reply, send, head=early.head)
         else:
@@ -84,7 +84,7 @@ class HttpSource:
             body = await self._body(headers, receive)
             _parsed(headers, body)
         except _Refused as refused:
-            await _send(of_problem(refused.problem), send)
+            await _send(of_problem(refused.problem.at(scope["path"])), send)
             return
         read = iter([{"type": "http.request", "body": body, "more_body": False}])
 
@@ -106,6 +106,7 @@ class HttpSource:
                     code="no-saga",
                     title="No saga has this path",
                     detail=f"{scope['path']}: no active saga has this path on this stream and runner.",
+                    instance=scope["path"],
                 )
             )
         try:
@@ -114,7 +115,7 @@ class HttpSource:
                 stream=stream, path=path, method=method, version=_version(headers.get("x_saga_version"))
             )
             if isinstance(chosen, Problem):
-                return of_problem(chosen)
+                return of_problem(chosen.at(scope["path"]))
             key = _key(headers.get("idempotency_key"), scope["headers"])
             wishes = _wishes(headers.get("prefer"))
             given = (
@@ -123,7 +124,7 @@ class HttpSource:
                 else _parsed(headers, await self._body(headers, receive))
             )
         except _Refused as refused:
-            return of_problem(refused.problem)
+            return of_problem(refused.problem.at(scope["path"]))
         message = Message(
             stream=stream,
             path=path,
@@ -133,7 +134,7 @@ class HttpSource:
             time=self.clock.millis(),
             key=key,
         )
-        return await self.dispatcher.handle(chosen, message, wishes, early)
+        return await self.dispatcher.handle(chosen, message, wishes, early, address=scope["path"])
 
     def _stream(self, path: str) -> tuple[str | None, str]:
         """The alias whose prefix is the longest that matches, and the path below it."""

@@ -97,3 +97,14 @@ async def test_the_runs_of_a_label_are_found() -> None:
             await at.ask(given={"id": name})
         [found] = (await ask(api(at), "GET", "/api/v1/runs", query=b"label=id:y:z")).json["runs"]
         assert found["labels"] == {"id": "y:z"}
+
+
+async def test_what_an_operator_says_that_is_not_understood_is_refused() -> None:
+    async with door(LISTENS) as at:
+        run = (await at.ask(given={"id": "x"})).headers["x-saga-run"]
+        await at.ended(run, "waiting")
+        path = f"/api/v1/runs/{run}/retry"
+        answer = await ask(api(at), "POST", path, b'{"rendr": true}')
+        assert (answer.status, answer.json["code"], answer.json["instance"]) == (422, "request-invalid", path)
+        assert [item["pointer"] for item in answer.json["errors"]] == ["/body/rendr"]
+        assert answer.json["detail"]

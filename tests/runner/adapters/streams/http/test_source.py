@@ -59,6 +59,27 @@ async def test_without_a_stream_of_the_empty_prefix_other_paths_are_nobodys() ->
         assert (await ask(app, "POST", "/shop/echo")).status == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/shop/nothing", b"{}", 404),
+        ("POST", "/elsewhere", b"{}", 404),
+        ("PUT", "/shop/echo", b"{}", 405),
+        ("POST", "/shop/echo", b"{a", 400),
+        ("POST", "/shop/echo", b'"a body that is longer than fifty bytes, as it says"', 413),
+        ("POST", "/shop/echo", b"[1]", 422),
+        ("POST", "/api/v1/runs/x/cancel", b"{a", 400),
+    ],
+)
+async def test_every_problem_says_what_it_is_and_at_which_path(
+    method: str, path: str, body: bytes, status: int
+) -> None:
+    async with door(ECHO + "extraPayload: {a: 1}\n") as at:
+        got = await ask(source(at, prefixes={"http": "/shop"}, max_body=50), method, path, body)
+    assert (got.status, got.json["status"], got.json["instance"]) == (status, status, path)
+    assert all(got.json[member] for member in ("type", "title", "detail", "code"))
+
+
 async def test_credentials_are_not_for_sagas() -> None:
     headers = {"Authorization": "Bearer x", "Cookie": "a=b", "Proxy-Authorization": "x", "Accept-Language": "en"}
     async with door(ECHO) as at:

@@ -1,4 +1,4 @@
-"""`saga runs retry | skip | resolve | resume`: what an operator does about parked runs, one or many."""
+"""`saga runs cancel | retry | skip | resolve | resume`: what an operator does about runs, one or many."""
 
 import json
 import shlex
@@ -41,7 +41,7 @@ def _json(ctx: click.Context, param: click.Parameter, value: str | None) -> Json
 
 
 def _acting(command: Callable[..., None]) -> Callable[..., None]:
-    """What the four have in common: which runs, why, and where."""
+    """What they have in common: which runs, why, and where."""
     for option in (
         click.argument("run_ids", metavar="[RUN]...", nargs=-1),
         click.option(
@@ -56,6 +56,13 @@ def _acting(command: Callable[..., None]) -> Callable[..., None]:
 
 _step = click.option("--step", metavar="PATH", help="Which parked step, where there are several.")
 _output = click.option("--output", "given", callback=_json, metavar="JSON", help="Stands for the step's output.")
+
+
+@click.command("cancel")
+@_acting
+def cancel(run_ids: tuple[str, ...], where: dict[str, str], reason: str, server: str) -> None:
+    """Stop runs and undo what they did."""
+    _act("cancel", run_ids, where, server, _body(reason), tell=_asked_to_turn)
 
 
 @click.command("retry")
@@ -116,12 +123,23 @@ def _body(reason: str, given: tuple[Json] | None = None, **said: Any) -> dict[st
     return body | ({"output": given[0]} if given is not None else {})
 
 
-def _act(action: str, run_ids: tuple[str, ...], where: dict[str, str], server: str, body: dict[str, Json]) -> None:
+def _asked_to_turn(run: str) -> None:
+    click.echo(f"Asked to turn; see how it ends: saga runs show {run}", err=True)
+
+
+def _act(
+    action: str,
+    run_ids: tuple[str, ...],
+    where: dict[str, str],
+    server: str,
+    body: dict[str, Json],
+    *,
+    tell: Callable[[str], None] = click.echo,
+) -> None:
     if bool(run_ids) == bool(where):
         raise click.UsageError("name runs, or say --where 'saga=ID status=parked', and not both")
     peer = Server(server)
     failed = 0
-    alone = len(run_ids) == 1
     for run in run_ids or _found(peer, where):
         reply = peer.send(
             "POST",
@@ -129,14 +147,14 @@ def _act(action: str, run_ids: tuple[str, ...], where: dict[str, str], server: s
             body=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        if reply.status >= 400 and alone:
+        if reply.status < 400:
+            reply.read(Accepted)
+            tell(run)
+        elif len(run_ids) == 1:
             raise click.ClickException(f"{reply.problem()}; see how it stands: saga runs show {run}")
-        if reply.status >= 400:
+        else:
             failed += 1
             click.echo(f"{run}: {reply.problem()}", err=True)
-        else:
-            reply.read(Accepted)
-            click.echo(run)
     if failed:
         raise click.ClickException(f"{failed} could not be; see how they stand: saga runs show RUN")
 

@@ -1,6 +1,5 @@
-"""`saga runs`: what has been run, one run with its timeline or as it runs, and a way to stop one."""
+"""`saga runs`: what has been run, and one run with its timeline or as it runs."""
 
-import json
 import re
 import sys
 from datetime import UTC
@@ -10,8 +9,8 @@ from urllib.parse import quote
 import click
 
 from registry.base.clock import iso
-from runner.cli.act import resolve, resume, retry, skip
-from runner.cli.documents import Accepted, Run, RunLine, Runs
+from runner.cli.act import cancel, resolve, resume, retry, skip
+from runner.cli.documents import Run, RunLine, Runs
 from runner.cli.follow import EXIT_CODES, Teller, follow
 from runner.cli.http import Server, server_option
 from runner.cli.pace import Pace, pass_pace
@@ -133,20 +132,5 @@ def watch(pace: Pace, run_id: str, limit_s: float, server: str) -> None:
     sys.exit(EXIT_CODES[run.status])
 
 
-@runs.command("cancel")
-@click.argument("run_id", metavar="RUN")
-@click.option("--reason", default="", help="Why; it is kept with the run.")
-@server_option
-def cancel(run_id: str, reason: str, server: str) -> None:
-    """Stop a run and undo what it did."""
-    body = json.dumps({"reason": reason} if reason else {}).encode()
-    path = f"/api/v1/runs/{quote(run_id, safe='')}/cancel"
-    reply = Server(server).send("POST", path, body=body, headers={"Content-Type": "application/json"})
-    if reply.status >= 400:
-        raise click.ClickException(f"{reply.problem()}; see how it stands: saga runs show {run_id}")
-    reply.read(Accepted)
-    click.echo(f"Asked to turn; see how it ends: saga runs show {run_id}", err=True)
-
-
-for command in (retry, skip, resolve, resume):
+for command in (cancel, retry, skip, resolve, resume):
     runs.add_command(command)

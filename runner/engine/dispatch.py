@@ -21,7 +21,7 @@ from runner.engine.patience import TICK, Patience
 from runner.engine.start import Starter
 from runner.ports import Conflict, Journals, RunRow, StoreUnavailable
 from runner.routing.router import Chosen, NotAllowed, NotFound, select
-from runner.saga.advance import advance
+from runner.saga.advance import RunState, advance
 from runner.saga.definition import Program, Saga
 from runner.saga.journal import Ended, decode
 from runner.saga.message import Message, Reply, Wishes

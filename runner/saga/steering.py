@@ -1,4 +1,4 @@
-"""Steering: what an operator says about a parked run: try again, go on without it, it was done, it was not.
+"""Steering: what an operator says about a run that is stuck: try again, go on without it, it was done, it was not.
 
 Each is a signal in the journal, so that it holds after a crash, too. `objection` says beforehand why one cannot be;
 a signal that has become pointless by the time it is merged changes nothing.
@@ -11,7 +11,7 @@ from runner.saga import turning, walking
 from runner.saga.fault import Fault
 from runner.saga.journal import UNDO, Signalled
 from runner.saga.state import PIVOT_SENT, State
-from runner.saga.tree import FAILED, SKIPPED, Spot
+from runner.saga.tree import DELAY, FAILED, SKIPPED, Spot
 
 #: Names of the signals. `RESUME` concerns the store alone: the run may be claimed again.
 RETRY: Final = "$retry"
@@ -23,8 +23,11 @@ NAMES: Final = frozenset({RETRY, SKIP, RESOLVE})
 
 def objection(run: State, name: str, body: dict[str, Any]) -> str:
     """Why the action cannot be now, as a sentence; empty where it can."""
-    spots = _meant(run, body)
+    spots = _meant(run, name, body)
     if not spots:
+        pivot = _pivot_sent(run) if name == RESOLVE else None
+        if pivot is not None:
+            return f"{pivot.path} is on its way at this moment; say it again when its answer is known."
         at = body.get("step")
         return f"Nothing is parked at {at}." if at else "Nothing of the run is parked."
     if name == RETRY:
@@ -40,7 +43,7 @@ def steer(run: State, record: Signalled) -> None:
     body = record.body if isinstance(record.body, dict) else {}
     if objection(run, record.name, body):
         return
-    spots = _meant(run, body)
+    spots = _meant(run, record.name, body)
     if record.name == RETRY:
         for spot in spots:
             _retry(run, spot, render=body.get("render") is True)
@@ -55,10 +58,24 @@ def steer(run: State, record: Signalled) -> None:
         walking.fail(run, spots[0], fault or Fault(kind="unexpected", detail=detail))
 
 
-def _meant(run: State, body: dict[str, Any]) -> list[Spot]:
-    """The parked spots that the operator means: the one that is named, else all."""
-    named = body.get("step")
-    return [run.live[path] for path in run.parks if path in run.live and named in (None, path)]
+def _meant(run: State, name: str, body: dict[str, Any]) -> list[Spot]:
+    """The spots that the operator means: the parked one that is named, else all.
+
+    A pivot of unknown outcome can be resolved between two attempts, too: what a service answers to them may settle
+    nothing for as long as the policy allows, and a person may know better.
+    """
+    spots = [run.live[path] for path in run.parks if path in run.live]
+    pivot = _pivot_sent(run) if name == RESOLVE else None
+    if pivot is not None and pivot.phase == DELAY:
+        spots.append(pivot)
+    return [spot for spot in spots if body.get("step") in (None, spot.path)]
+
+
+def _pivot_sent(run: State) -> Spot | None:
+    """The pivot, while it is unknown whether it has been done."""
+    if run.pivot != PIVOT_SENT:
+        return None
+    return next((spot for spot in run.live.values() if spot.step.pivot and spot.unknown), None)
 
 
 def _objection_to_skip(spot: Spot, body: dict[str, Any]) -> str:

@@ -155,6 +155,20 @@ def test_a_cancel_that_is_refused_says_why() -> None:
     assert "409 Past its pivot: the run only goes forward" in result.stderr
 
 
+def test_many_are_cancelled_at_once() -> None:
+    answers = {
+        "GET /api/v1/runs": [Said(body={"runs": [{"id": "r-1"}, {"id": "r-2"}], "next": None})],
+        "POST /api/v1/runs/r-1/cancel": [Said(status=409, body={"title": "Past its pivot"})],
+        "POST /api/v1/runs/r-2/cancel": [Said(status=202, body={})],
+    }
+    with runner(answers) as served:
+        result = saga("runs", "cancel", "--where", "saga=place-order status=waiting", "--server", served.url)
+    assert served.asked[0].target == "/api/v1/runs?saga=place-order&status=waiting&limit=1000"
+    assert result.exit_code == 1
+    assert "r-1: 409 Past its pivot" in result.stderr
+    assert "saga runs show r-2" in result.stderr
+
+
 def test_sagas_are_listed() -> None:
     with runner({"GET /api/v1/sagas": [Said(body=SAGAS)]}) as served:
         result = saga("list", "--domain", "orders", "--server", served.url)

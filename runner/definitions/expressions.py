@@ -31,6 +31,16 @@ _CODES: Final = {
     "too-long": "SG308",
     "too-deep": "SG308",
 }
+#: How to mend what the compiler has no better word for.
+_MENDS: Final = {
+    "SG301": "see what stands before the caret: an operator needs both its sides, a bracket its partner",
+    "SG303": "name a step of this saga",
+    "SG304": "read it after the `fork`, where both have ended",
+    "SG305": "read the output of the `for`, a list of what each turn gave",
+    "SG306": "move what reads it behind what is read, or read something that is known by then",
+    "SG307": "the functions are listed in docs/reference/expressions.md",
+    "SG308": "compute it in several steps, each with `set`",
+}
 _BARE, _TEXT, _PATH, _VALUE = range(4)
 
 _encoder = msgspec.json.Encoder()
@@ -120,7 +130,7 @@ def _report(hole: Hole, error: ExpressionInvalid, findings: Findings, code: str)
     for part in error.where:
         inner = node.value[part]
         node = inner[1] if isinstance(inner, tuple) else inner
-    hint = error.hint
+    hint = error.hint or _MENDS.get(code, "")
     line = node.source.lines[node.line - 1] if 0 < node.line <= len(node.source.lines) else ""
     if node.kind == TEXT and not node.style and code in ("SG301", "SG302") and _cut(node, line):
         hint = "quote it: in plain text ` #` begins a comment"

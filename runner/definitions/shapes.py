@@ -337,6 +337,7 @@ class ShapeReader:
         box[key] = inner
 
     def _wrong_kind(self, node: Node, wanted: str, hint: str) -> None:
+        hint = hint or f"write {wanted}"
         self.findings.add("SG102", node, f"{wanted} is expected here, not {told(node)}", hint)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runner.definitions.findings import CODES, Finding
-from runner.definitions.load import load
+from runner.definitions.load import load, load_texts
 from runner.definitions.world import World
 
 FOLDER = Path(__file__).parents[2] / "broken"
@@ -54,8 +54,23 @@ def test_the_finding_says_what_is_wrong_and_how_to_mend_it(path: Path) -> None:
     for finding in found_in(path):
         assert finding.code in CODES
         assert finding.message
-        assert finding.hint or finding.code in ("SG304", "SG305", "SG306"), "nothing says how to mend it"
+        assert finding.hint, "nothing says how to mend it"
         assert "None" not in finding.message + finding.hint
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("version: 1.5", "version: [1]", "timeout: []", "name: {a: 1}", "methods: 5", "labels: [1]", "respond: 7"),
+        *("output: ${ input. }", "output: ${ steps.nothing.output }", "output: ${ nothing(1) }"),
+        *("output: ${ input.x'y' }", "output: ${ input[1.5] }", "output: ${ input[::0] }", "output: ${ {a: 1, a: 2} }"),
+    ],
+)
+def test_what_no_rule_has_a_better_word_for_has_a_hint_all_the_same(line: str) -> None:
+    text = f"id: a\npath: /a\nsteps: [{{name: one, set: 1}}]\n{line}\n"
+    found = load_texts([("a.yaml", text.encode())], SETTINGS, FOLDER).findings
+    assert found
+    assert all(finding.hint for finding in found)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -16,8 +16,7 @@ from runner.app.wiring import VERSION, Runner, load_definitions, runner
 from runner.definitions.findings import as_text
 from runner.definitions.load import Loaded
 from runner.ports import StoreUnavailable
-from runner.settings import Settings, SettingsInvalid, refusals
-from runner.settings import load as load_settings
+from runner.settings import Settings, refusals
 
 log = structlog.get_logger("saga.runner")
 
@@ -33,48 +32,21 @@ def run(settings: Settings) -> int:
         log.warning("not in force yet", what=sentence)
 
     async def main() -> None:
+        stop = _stop_asked()  # before anybody can see that it is ready
         async with runner(settings, loaded) as serving:
             await serving.keeper.start()
             log.info("serving", url=serving.url, registry=serving.registry_url, sagas=len(loaded.catalog))
-            await _told_to_stop()
+            await stop.wait()
             log.info("stopping")
 
     return _serve(main)
 
 
-def dev(
-    *,
-    definitions: Sequence[Path],
-    port: int,
-    registry_port: int,
-    stock_port: int,
-    payment_port: int,
-    courier_port: int,
-) -> int:
-    """`saga dev`: everything in this process, with the demo shop and reload on save; the exit code.
-
-    A `saga.yml` in the folder counts for what these arguments do not say (`vars`, `retries`, `services`, ...).
-    """
+def dev(settings: Settings, *, stock: int, payment: int, courier: int) -> int:
+    """`saga dev`: everything in this process, with the demo shop on these ports and reload on save; the exit code."""
     from runner.shop.serve import Ports, Shop
 
-    ports = Ports(stock=stock_port, payment=payment_port, courier=courier_port)
-    try:
-        settings = load_settings(
-            environment={},
-            overrides={
-                "runner.port": port,
-                "runner.host": "127.0.0.1",
-                "registry.port": registry_port,
-                "definitions": [str(path.absolute()) for path in definitions],
-                "streams.http.type": "http",
-                "streams.placed.type": "inprocess",
-                "journal.url": "sqlite:.saga/journal.db",
-            },
-        )
-    except SettingsInvalid as invalid:
-        for sentence in invalid.sentences:
-            _complain(sentence)
-        return 1
+    ports = Ports(stock=stock, payment=payment, courier=courier)
     refused = refusals(settings)
     for sentence in refused:
         _complain(f"refused: {sentence}")
@@ -85,13 +57,14 @@ def dev(
     _tell_findings(loaded)
 
     async def main() -> None:
+        stop = _stop_asked()
         async with runner(settings, loaded) as serving:
             path = settings.folder / ".saga" / "shop.db"
             async with Shop(path, ports=ports, registry_url=serving.registry_url) as shop:
                 await serving.keeper.start()
                 _banner(serving, dict(shop.urls))
                 watching = asyncio.create_task(_watch(serving))
-                await _told_to_stop()
+                await stop.wait()
                 watching.cancel()
                 await serving.drain()
 
@@ -121,15 +94,20 @@ def _settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def _told_to_stop() -> None:
+def _stop_asked() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT from now on; a second one means at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # What is in flight is the journal's.
+            loop.add_signal_handler(number, os._exit, 130)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # A second signal means at once: what is in flight is the journal's.
-        loop.add_signal_handler(number, os._exit, 130)
+        loop.add_signal_handler(number, asked)
+    return stop
 
 
 async def _watch(serving: Runner) -> None:

@@ -14,39 +14,46 @@ _PORT = click.IntRange(0, 65_535)
 
 
 @click.command("dev")
+@click.option("--config", metavar="FILE", help="The settings file.  [default: SAGA_CONFIG, or saga.yml]")
 @click.option(
-    "--definitions", "definitions", multiple=True, type=click.Path(path_type=Path), default=("definitions",),
-    show_default=True, metavar="DIR", help="Files or folders of definitions; may be said several times.",
+    "--definitions", "definitions", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
+    help="Files or folders of definitions; may be said several times (definitions).  [default: definitions]",
 )  # fmt: skip
-@click.option("--port", type=_PORT, default=8080, show_default=True, help="The runner's port.")
-@click.option("--registry-port", type=_PORT, default=8030, show_default=True, help="The registry's; 0: not served.")
+@click.option("--port", type=_PORT, help="The runner's port (runner.port).  [default: 8080]")
+@click.option("--registry-port", type=_PORT, help="The registry's; 0: not served (registry.port).  [default: 8030]")
 @click.option("--stock-port", type=_PORT, default=9001, show_default=True, help="The demo service stock's.")
 @click.option("--payment-port", type=_PORT, default=9002, show_default=True, help="The demo service payment's.")
 @click.option("--courier-port", type=_PORT, default=9003, show_default=True, help="The demo service courier's.")
 def dev(
+    config: str | None,
     definitions: tuple[Path, ...],
-    port: int,
-    registry_port: int,
+    port: int | None,
+    registry_port: int | None,
     stock_port: int,
     payment_port: int,
     courier_port: int,
 ) -> None:
     """Run everything on this machine: runner, registry, journal under .saga/, and three demo services.
 
-    Nothing else needs to be installed. Definitions are read again when they are saved.
+    Nothing else needs to be installed. Definitions are read again when they are saved. Settings are read as `saga
+    run` reads them, where there are any; what makes it one process on this machine is not up to them.
     """
+    settings = read_settings(
+        config,
+        {
+            "runner.port": port,
+            "runner.host": "127.0.0.1",
+            "registry.port": registry_port,
+            "definitions": [str(path.absolute()) for path in definitions] or None,
+            "streams.http.type": "http",
+            "streams.placed.type": "inprocess",
+            "journal.url": "sqlite:.saga/journal.db",
+        },
+    )
+
     from runner.app import commands
 
-    sys.exit(
-        commands.dev(
-            definitions=definitions,
-            port=port,
-            registry_port=registry_port,
-            stock_port=stock_port,
-            payment_port=payment_port,
-            courier_port=courier_port,
-        )
-    )
+    sys.exit(commands.dev(settings, stock=stock_port, payment=payment_port, courier=courier_port))
 
 
 @click.command("run")

@@ -8,7 +8,8 @@ import pytest
 
 from tests.acceptance.work import WORK, with_backend
 from tests.support.backend import backend
-from tests.support.processes import dev, eventually, order, run, saga
+from tests.support.ports import free_ports
+from tests.support.processes import Server, dev, eventually, order, run, saga
 
 pytestmark = pytest.mark.process
 
@@ -100,6 +101,29 @@ def test_a_saved_definition_is_served_and_a_broken_one_leaves_the_last_good_set(
         eventually(lambda: server.ask("GET", "/answer").json == 3)
         file.unlink()
         eventually(lambda: server.ask("GET", "/answer").status == 404)
+
+
+def test_dev_reads_the_settings_file_and_the_environment(tmp_path: Path) -> None:
+    port, *shop = free_ports(4)
+    (tmp_path / "saga.yml").write_text('registry: {port: 0}\nvars: {word: "env:WORD"}\njournal: {url: memory}\n')
+    (tmp_path / "definitions").mkdir()
+    (tmp_path / "definitions" / "answer.yaml").write_text(SET % '"${ vars.word }"')
+    names = ("--stock-port", "--payment-port", "--courier-port")
+    server = Server(
+        arguments=["dev", *(word for pair in zip(names, map(str, shop), strict=True) for word in pair)],
+        folder=tmp_path,
+        url=f"http://127.0.0.1:{port}",
+        registry="",
+        environment={"SAGA_RUNNER__PORT": str(port), "SAGA_RUNNER__HOST": "0.0.0.0", "WORD": "yes"},
+    )
+    try:
+        server.start()
+        assert server.ask("GET", "/answer").json == "yes"
+        assert server.stop() == 0
+    finally:
+        server.kill()
+    assert "not served" in server.said
+    assert (tmp_path / ".saga" / "journal.db").exists(), "what makes it one process is not up to the settings"
 
 
 def test_dev_serves_the_good_files_beside_a_broken_one_and_shows_what_is_wrong(tmp_path: Path) -> None:

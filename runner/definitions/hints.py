@@ -49,7 +49,7 @@ def quote_hint(node: Node) -> str:
 
 
 def word_hint(shape: Word, value: str) -> str:
-    """The same word in the form that its key takes."""
+    """The same word in the form that its key takes, else that form."""
     pattern = compiled(shape.pattern or "")
     for proposal in (
         value.lower(),
@@ -59,7 +59,7 @@ def word_hint(shape: Word, value: str) -> str:
     ):
         if pattern.fullmatch(proposal):
             return f"did you mean `{proposal}`?"
-    return ""
+    return f"it must be of the form {shape.pattern}"
 
 
 def duration_hint(value: str) -> str:

@@ -62,12 +62,13 @@ def test_the_finding_says_what_is_wrong_and_how_to_mend_it(path: Path) -> None:
     "line",
     [
         *("version: 1.5", "version: [1]", "timeout: []", "name: {a: 1}", "methods: 5", "labels: [1]", "respond: 7"),
+        *("id: 9", "id: 9x", "deprecated: yes", "onFail: _", "runners: ['']"),
         *("output: ${ input. }", "output: ${ steps.nothing.output }", "output: ${ nothing(1) }"),
         *("output: ${ input.x'y' }", "output: ${ input[1.5] }", "output: ${ input[::0] }", "output: ${ {a: 1, a: 2} }"),
     ],
 )
 def test_what_no_rule_has_a_better_word_for_has_a_hint_all_the_same(line: str) -> None:
-    text = f"id: a\npath: /a\nsteps: [{{name: one, set: 1}}]\n{line}\n"
+    text = f"path: /a\nsteps: [{{name: one, set: 1}}]\n{line}\n"
     found = load_texts([("a.yaml", text.encode())], SETTINGS, FOLDER).findings
     assert found
     assert all(finding.hint for finding in found)

@@ -15,6 +15,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dev": ("runner.cli.serve:dev", "Run everything on this machine, with demo services and reload on save."),
     "run": ("runner.cli.serve:run", "Run the runner with the settings of saga.yml and the environment."),
     "check": ("runner.cli.check:check", "Check definitions: every error of every file in one go."),
+    "which": ("runner.cli.which:which", "Say which saga answers a request, and why no other one does."),
     "explain": ("runner.cli.explain:explain", "Explain the code of a problem or finding."),
     "doctor": ("runner.cli.doctor:doctor", "Show every setting and where it came from; try every connection."),
     "schema": ("runner.cli.check:schema", "Write the JSON Schema of definitions, for editors."),

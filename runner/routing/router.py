@@ -23,6 +23,7 @@ class NotFound:
     """Nobody has this path (404)."""
 
     why: str
+    lost: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class NotAllowed:
     """The path is there, the verb is not (405)."""
 
     allow: tuple[str, ...]
+    lost: tuple[tuple[str, str], ...] = ()
 
 
 Selection: TypeAlias = Chosen | NotFound | NotAllowed
@@ -59,16 +61,17 @@ def select(
     left = keep(left, [not s.runners or runner in s.runners for s in left], f"not for runner {runner}")
     left = keep(left, [not s.streams or stream in s.streams for s in left], f"not on stream {stream}")
     if not left:
-        return NotFound(why="no active saga has this path on this stream and runner")
+        return NotFound(why="no active saga has this path on this stream and runner", lost=tuple(lost))
     if method:
         allowed = [methods_of(s) for s in left]
         if not any(method in a for a in allowed):
-            return NotAllowed(allow=tuple(sorted({verb for a in allowed for verb in a})))
+            lost += [(s.ref, f"does not take {method}") for s in left]
+            return NotAllowed(allow=tuple(sorted({verb for a in allowed for verb in a})), lost=tuple(lost))
         left = keep(left, [method in a for a in allowed], f"does not take {method}")
     if version is not None:
         left = keep(left, [s.version == version for s in left], f"is not version {version}")
         if not left:
-            return NotFound(why=f"no saga of this path has version {version}")
+            return NotFound(why=f"no saga of this path has version {version}", lost=tuple(lost))
     if any(s.streams for s in left):
         left = keep(left, [bool(s.streams) for s in left], "another names the stream outright")
     if any(s.runners for s in left):

@@ -72,7 +72,8 @@ def test_the_choice_is_the_best_by_rank(
 def test_405_tells_the_union_of_what_the_candidates_take() -> None:
     given = [Saga(id="a", methods=("POST",)), Saga(id="b", methods=("PUT", "PATCH"))]
     found = select(given, stream="http", runner="shop", method="DELETE")
-    assert found == NotAllowed(allow=("PATCH", "POST", "PUT"))
+    why = "does not take DELETE"
+    assert found == NotAllowed(allow=("PATCH", "POST", "PUT"), lost=(("a@1", why), ("b@1", why)))
 
 
 def test_nobody_is_not_found_with_a_reason() -> None:

@@ -25,10 +25,10 @@ def objection(run: State, name: str, body: dict[str, Any]) -> str:
     """Why the action cannot be now, as a sentence; empty where it can."""
     spots = _meant(run, name, body)
     if not spots:
-        pivot = _pivot_sent(run) if name == RESOLVE else None
-        if pivot is not None:
-            return f"{pivot.path} is on its way at this moment; say it again when its answer is known."
         at = body.get("step")
+        pivot = _pivot_sent(run) if name == RESOLVE else None
+        if pivot is not None and at in (None, pivot.path):
+            return f"{pivot.path} is on its way at this moment; say it again when its answer is known."
         return f"Nothing is parked at {at}." if at else "Nothing of the run is parked."
     if name == RETRY:
         return ""

@@ -9,7 +9,7 @@ from runner.adapters.stores.memory import MemoryJournals
 from runner.engine.operate import signal_of
 from runner.ports import Filter, TooManySignals
 from runner.saga.advance import MOST_SIGNALS
-from tests.runner.engine.door import door
+from tests.runner.engine.door import door, said
 
 pytestmark = pytest.mark.anyio
 
@@ -104,6 +104,39 @@ async def test_a_cancel_past_the_pivot_comes_too_late() -> None:
         assert await at.operator.cancel(run, subject="", reason="") == "late"
         at.service.gate.set()
         await at.ended(run, "completed")
+
+
+PIVOT = """
+id: a
+path: /a
+methods: [POST]
+respond: accepted
+compensation: {retry: {delay: 1h, jitter: none}}
+steps:
+  - name: pay
+    pivot: true
+    call: {service: backend, path: /pay, body: 1}
+"""
+
+
+async def test_a_pivot_can_be_resolved_between_two_attempts_and_not_while_it_is_on_its_way() -> None:
+    async with door(PIVOT, answers={"POST /pay": said(503)}) as at:
+        run = (await at.ask()).headers["x-saga-run"]
+        await at.ended(run, "waiting")
+        at.service.gate.clear()
+        at.service.asked.clear()
+        at.clock.advance(3_601)
+        at.keeper.wake()
+        await at.service.asked.wait()
+        answer, why = await at.operator.act(run, "resolve", {"done": False}, subject="", reason="")
+        assert (answer, why.startswith("pay is on its way")) == ("late", True)
+        at.service.gate.set()
+        await at.ended(run, "waiting")
+        answer, why = await at.operator.act(run, "resolve", {"done": False, "step": "other"}, subject="", reason="")
+        assert (answer, why) == ("late", "Nothing is parked at other.")
+        assert (await at.operator.act(run, "resolve", {"done": False}, subject="", reason=""))[0] == "taken"
+        view = await at.ended(run, "failed")
+        assert (view["error"]["kind"], view["leftovers"]) == ("503", [])
 
 
 async def test_a_wait_is_over_when_the_clock_says_so_and_not_before() -> None:

@@ -222,3 +222,16 @@ async def test_a_caller_is_told_that_a_run_is_being_undone_though_nobody_holds_i
         reply = await at.ask()
         assert not at.driver.live
         assert (reply.status, document(reply)["status"]) == (202, "compensating")
+
+
+async def test_a_caller_whose_run_cannot_be_looked_up_any_more_is_told_that_it_goes_on() -> None:
+    text = CALL + "compensation: {retry: {delay: 1h}}\n"
+    answers = {"POST /two": said(409), "DELETE /one": said(503)}
+    async with door(text, answers=answers, limits=Limits(reply_timeout=0.2), keeping=False) as at:
+        asking = asyncio.create_task(at.ask())
+        while len(at.service.sent) < 3 or at.driver.live:  # its undo has failed, and it waits for the next attempt
+            await asyncio.sleep(0)
+        await at.journals.close()
+        reply = await asking
+        assert (reply.status, document(reply)["status"]) == (202, "running")
+        await at.journals.open("again")

@@ -41,6 +41,7 @@ def _label(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 @click.option("--label", metavar="NAME:VALUE", callback=_label, help="Only runs with this label.")
 @click.option("--since", metavar="TIME", help="Only runs started since: an ISO time, or 30s, 10m, 2h, 7d ago.")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=100, show_default=True, help="At most so many.")
+@click.option("--cursor", help="Go on where a page ended: what it said as `next`.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @server_option
 @pass_pace
@@ -51,6 +52,7 @@ def list_runs(
     label: str | None,
     since: str | None,
     limit: int,
+    cursor: str | None,
     output: str,
     server: str,
 ) -> None:
@@ -61,6 +63,7 @@ def list_runs(
         "label": label,
         "since": _moment(since, pace),
         "limit": str(limit),
+        "cursor": cursor,
     }
     reply = Server(server).send(
         "GET", "/api/v1/runs", query=[(name, value) for name, value in filters.items() if value]
@@ -73,7 +76,11 @@ def list_runs(
     if not page.runs:
         click.echo("No runs; start one: saga call ID -i '{}'", err=True)
     elif page.next:
-        click.echo(f"There are more than {limit}; narrow it with --saga, --status, --label or --since.", err=True)
+        click.echo(
+            f"There are more than {limit}; go on with --cursor {page.next},"
+            " or narrow it with --saga, --status, --label or --since.",
+            err=True,
+        )
 
 
 def _moment(since: str | None, pace: Pace) -> str | None:

@@ -40,10 +40,14 @@ def test_an_empty_list_says_how_to_make_a_run() -> None:
     assert result.stderr == "No runs; start one: saga call ID -i '{}'\n"
 
 
-def test_a_list_that_is_cut_short_says_so() -> None:
-    with runner({RUNS: [Said(body={"runs": [run()], "next": "c"})]}) as served:
+def test_a_list_that_is_cut_short_says_so_and_how_to_go_on() -> None:
+    pages = [Said(body={"runs": [run()], "next": "c"}), Said(body={"runs": [run()], "next": None})]
+    with runner({RUNS: pages}) as served:
         result = saga("runs", "list", "--limit", "1", "--server", served.url)
-    assert "There are more than 1" in result.stderr
+        assert "There are more than 1; go on with --cursor c" in result.stderr
+        result = saga("runs", "list", "--limit", "1", "--cursor", "c", "--server", served.url)
+    assert served.asked[1].target == "/api/v1/runs?limit=1&cursor=c"
+    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("options", [["--label", "x"], ["--status", "lost"], ["--limit", "0"], ["--limit", "1001"]])

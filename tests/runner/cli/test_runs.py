@@ -161,9 +161,9 @@ def test_a_cancel_that_is_refused_says_why() -> None:
 
 def test_many_are_cancelled_at_once() -> None:
     answers = {
-        "GET /api/v1/runs": [Said(body={"runs": [{"id": "r-1"}, {"id": "r-2"}], "next": None})],
+        RUNS: [Said(body={"runs": [run("waiting"), run("waiting", id="r-2")], "next": None})],
         "POST /api/v1/runs/r-1/cancel": [Said(status=409, body={"title": "Past its pivot"})],
-        "POST /api/v1/runs/r-2/cancel": [Said(status=202, body={})],
+        "POST /api/v1/runs/r-2/cancel": [Said(status=202, body={"run": "r-2", "status": "waiting"})],
     }
     with runner(answers) as served:
         result = saga("runs", "cancel", "--where", "saga=place-order status=waiting", "--server", served.url)

@@ -14,7 +14,8 @@ What a saga must live with is never an exception: see `runner.saga.fault`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -51,6 +52,19 @@ class StreamUnavailable(RunnerError):
     """The stream does not take records now."""
 
 
+#: What lies beside a run's records, by digest: outputs that are too large to stand in them.
+Blobs: TypeAlias = Mapping[str, bytes]
+
+NO_BLOBS: Final[Blobs] = MappingProxyType({})
+
+
+class Compaction(msgspec.Struct, frozen=True, kw_only=True):
+    """The record at index `at` of an append stands in for all before it, from sequence number `since` on."""
+
+    at: int
+    since: int
+
+
 class Hold(msgspec.Struct, kw_only=True):
     """The right to append to one run: owner, epoch and length are the fence. The engine moves `length` on."""
 
@@ -76,6 +90,8 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     #: Milliseconds.
     started_at: int
     records: tuple[bytes, ...]
+    #: Those that the records name.
+    blobs: Blobs = NO_BLOBS
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +152,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
     row: RunRow
     records: tuple[bytes, ...]
+    blobs: Blobs
 
 
 class Created(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +168,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     hold: Hold
     row: RunRow
     records: tuple[bytes, ...]
+    blobs: Blobs
     unread: tuple[Unread, ...]
     #: Takeovers in a row with nothing appended between but `B` and `U`, this one included.
     takeovers: int
@@ -220,12 +238,19 @@ class Journals(Protocol):
         records: Sequence[bytes],
         note: Note,
         *,
+        blobs: Blobs = NO_BLOBS,
+        compaction: Compaction | None = None,
         taken: int = 0,
         spawn: Sequence[tuple[NewRun, Note]] = (),
     ) -> tuple[Unread, ...]:
         """All records or none, exactly at `hold.length`, as owner and epoch say; else `Fenced`.
 
         - The same append again, already stored, is a success.
+        - `blobs`: those that the records name, kept in the same transaction and for as long as the run. One whose
+          digest is there already stays as it is.
+        - `compaction`: in the same transaction the records that one of these stands in for are dropped, whether they
+          are stored already or come before it in this append. They are counted all the same: `length`, and with it
+          every sequence number, grows by all records of the append, and is not the number of stored ones.
         - `taken`: inbox numbers up to this one are merged (their `G` is in `records`) and need not be told again.
         - On success the store moves `hold.length` on and returns the signals not yet taken.
         - `note.release` with unread signals in the inbox makes the run due at once, unless it is `deaf`.

@@ -151,7 +151,7 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
             refused=refused_by_reach,
         )
         dispatcher.serve(loaded.catalog)
-        streams.connect(Records(dispatcher).take)
+        streams.connect(Records(dispatcher, max_body=mine.max_body_bytes).take)
         keeper = Keeper(
             driver=driver,
             journals=journals,

@@ -12,7 +12,7 @@ from runner.ports import Claimed, StoreError
 from runner.saga.advance import RunState
 from runner.saga.command import Write
 from runner.saga.definition import Program
-from runner.saga.journal import decode
+from runner.saga.journal import unpack
 from runner.saga.state import JournalInvalid
 from runner.saga.steering import RESUME
 
@@ -78,12 +78,13 @@ class Adopter:
         state = RunState(program, claimed.row.id)
         live = Live(state, claimed.hold)
         try:
-            for body in claimed.records:
-                state.apply(decode(body))
+            for record in unpack(claimed.records, claimed.blobs):
+                state.apply(record)
         except (JournalInvalid, msgspec.MsgspecError) as error:
             log.error("a journal does not fit its definition", run=state.id, error=str(error))
             await self._driver.leave_alone(claimed.hold, "parked", "journal-invalid", None)
             return False
+        live.stretch.know(state, claimed.records)
         state.take()
         now = self._driver.performer.now()
         for record in state.interrupted():

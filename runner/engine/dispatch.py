@@ -23,7 +23,7 @@ from runner.ports import Conflict, Journals, RunRow, StoreUnavailable
 from runner.routing.router import Chosen, NotAllowed, NotFound, select
 from runner.saga.advance import RunState, advance
 from runner.saga.definition import Program, Saga
-from runner.saga.journal import Ended, decode
+from runner.saga.journal import Ended, unpack
 from runner.saga.message import Message, Reply, Wishes
 from runner.saga.state import NO_PIVOT
 
@@ -195,10 +195,10 @@ class Dispatcher:
         if program is None or stored is None:
             return None
         if row.ended_at is not None:
-            last = decode(stored.records[-1])
+            [last] = unpack(stored.records[-1:], stored.blobs)
             assert isinstance(last, Ended)
             return Verdict(program=program, status=last.status, ended=last, fault=last.error, pivot_sent=False)
-        state = advance(program, row.id, (decode(body) for body in stored.records))
+        state = advance(program, row.id, unpack(stored.records, stored.blobs))
         return verdict_of(state) if state.status == "parked" else None
 
     async def _program(self, saga: Saga) -> Program:
@@ -280,7 +280,7 @@ class Dispatcher:
             stored = None
         if stored is None:
             return reply.accepted(run, program, "running")
-        state = advance(program, run, (decode(body) for body in stored.records))
+        state = advance(program, run, unpack(stored.records, stored.blobs))
         return _of_open(state, program) if state.ended is None else reply.of_verdict(verdict_of(state), run)
 
 

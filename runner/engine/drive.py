@@ -8,11 +8,13 @@ awaited in place; several get a task each.
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
 
 from registry.base.clock import Clock
+from runner.engine.insist import SHORTEST, insist
 from runner.engine.killpoints import reached
 from runner.engine.live import Live, Verdict, Waiter, verdict_of
 from runner.engine.perform import Performer
@@ -23,7 +25,7 @@ from runner.saga.advance import RunState
 from runner.saga.command import Abort, Attempt, Command, Write
 from runner.saga.exchange import Request, StreamRecord
 from runner.saga.fault import Fault
-from runner.saga.journal import UNDO, Begun, Record, Refused, Signalled, Unknown, encode
+from runner.saga.journal import UNDO, Begun, Record, Refused, Signalled, Unknown, pack
 from runner.saga.state import NO_PIVOT
 from runner.saga.tree import Frame, Spot
 
@@ -298,25 +300,30 @@ class Driver:
                 self.released.set()
             return
         note = self.note(state, release)
-        encoded = [encode(record) for record in records]
-        pause = 0.05
-        while True:
-            try:
-                reached("drive.append")
-                unread = await self.journals.append(hold, encoded, note, taken=live.taken, spawn=follow)
-                reached("drive.appended")
-            except StoreUnavailable as error:
-                log.warning("the journal does not answer; sending the same again", run=state.id, error=str(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
-            else:
-                if state.id in self.watchers.watched:
-                    self.watchers.tell(state.id, hold.length, records, note)
-                if unread:
-                    live.hear(unread)
-                if follow:
-                    self.released.set()
-                return
+        encoded, blobs = pack(records)
+        compaction = await live.stretch.grow(self.journals, state, hold, records, encoded) if state.snapshots else None
+        append = partial(
+            self.journals.append,
+            hold,
+            encoded,
+            note,
+            blobs=blobs,
+            compaction=compaction,
+            taken=live.taken,
+            spawn=follow,
+        )
+        reached("drive.append")
+        try:
+            unread = await append()
+        except StoreUnavailable:
+            unread = await insist(state.id, append, pause=SHORTEST)
+        reached("drive.appended")
+        if state.id in self.watchers.watched:
+            self.watchers.tell(state.id, hold.length, records, note)
+        if unread:
+            live.hear(unread)
+        if follow:
+            self.released.set()
 
     def note(self, state: RunState, release: bool) -> Note:
         status = state.status
@@ -342,20 +349,12 @@ class Driver:
         """Give a run back as it is, sending the very same until the store has answered: nobody else could find it."""
         log.error("run left alone", run=hold.run, reason=reason)
         note = Note(status=status, reason=reason, release=True, due_at=due_at, deaf=True)
-        pause = 0.05
-        while True:
-            try:
-                await self.journals.append(hold, [], note)
-            except StoreUnavailable as error:
-                log.warning("the journal does not answer; sending the same again", run=hold.run, error=str(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
-            except StoreError as error:
-                log.error("it is not ours to give back", run=hold.run, error=str(error))
-                return
-            else:
-                self.watchers.tell(hold.run, hold.length, (), note)
-                return
+        try:
+            await insist(hold.run, lambda: self.journals.append(hold, [], note))
+        except StoreError as error:
+            log.error("it is not ours to give back", run=hold.run, error=str(error))
+        else:
+            self.watchers.tell(hold.run, hold.length, (), note)
 
     # ------------------------------------------------------------------ small change
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from typing import Any, TypeAlias
 
+from runner.engine.stretch import Stretch
 from runner.ports import Hold, Unread
 from runner.saga.advance import RunState
 from runner.saga.definition import Program
@@ -59,6 +60,7 @@ class Live:
         "results",
         "send",
         "state",
+        "stretch",
         "taken",
         "task",
         "tasks",
@@ -73,6 +75,8 @@ class Live:
         self.hold = hold
         #: Applied, not yet appended.
         self.pending: list[Record] = []
+        #: Appended since the last snapshot.
+        self.stretch = Stretch()
         #: Attempts whose intent is in `pending`, to be sent once that is durable: spot, request, number.
         self.send: list[tuple[Spot, Request | StreamRecord, int]] = []
         #: Signals not yet merged.

@@ -10,7 +10,7 @@ from runner.engine.drive import Driver
 from runner.engine.live import verdict_of
 from runner.ports import Filter, Journals, RunRow, Signal, TooManySignals
 from runner.saga.advance import MOST_SIGNALS, RunState, advance
-from runner.saga.journal import CANCEL, Ended, Started, decode
+from runner.saga.journal import CANCEL, Ended, Started, unpack
 from runner.saga.steering import objection
 from runner.saga.view import end_of, fault_view, steps_of
 
@@ -37,7 +37,7 @@ class Operator:
         stored = await self._journals.read(run)
         if stored is None:
             return None
-        records = [decode(body) for body in stored.records]
+        records = unpack(stored.records, stored.blobs)
         started = records[0]
         assert isinstance(started, Started)
         last = records[-1]
@@ -103,7 +103,7 @@ class Operator:
         program = await self._driver.programs.get(stored.row.bundle)
         if program is None:
             return "late"
-        return advance(program, run, (decode(body) for body in stored.records))
+        return advance(program, run, unpack(stored.records, stored.blobs))
 
     async def _send(self, run: str, signal: Signal) -> str:
         answer = await self._journals.signal(run, signal)

@@ -1,6 +1,5 @@
 """Programs by the digest of their bundle, kept in memory or read from the store; and what follows a failed run."""
 
-import asyncio
 from collections import OrderedDict
 from typing import Final
 
@@ -8,9 +7,10 @@ import msgspec
 import structlog
 
 from runner.definitions.bundle import BundleUnreadable, entered_by, open_bundle
+from runner.engine.insist import insist
 from runner.engine.intake import ON_FAIL, follow_up
 from runner.engine.killpoints import reached
-from runner.ports import Journals, NewRun, Note, StoreUnavailable
+from runner.ports import Journals, NewRun, Note
 from runner.saga.advance import RunState
 from runner.saga.definition import Program
 from runner.saga.journal import encode
@@ -58,14 +58,7 @@ class Programs:
 
         Asks a journal that does not answer until it does.
         """
-        pause = 0.05
-        while True:
-            try:
-                return await self._follow_up(state, now)
-            except StoreUnavailable as error:
-                log.warning("the journal does not answer; asking again", run=state.id, error=str(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
+        return await insist(state.id, lambda: self._follow_up(state, now))
 
     async def _follow_up(self, state: RunState, now: int) -> tuple[tuple[NewRun, Note], ...]:
         started, ended, saga = state.started, state.ended, state.program.saga

@@ -32,8 +32,9 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 class Records:
     """Takes records in: by `saga-path`, else by `/On_<alias>`."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, *, max_body: int = 1_048_576) -> None:
         self._dispatcher = dispatcher
+        self._max_body = max_body
         self.refused: deque[Refused] = deque(maxlen=KEPT)
 
     async def take(
@@ -51,6 +52,9 @@ class Records:
         )
         if isinstance(chosen, Problem):
             self._refuse(stream, key, value, chosen.detail)
+            return
+        if value is not None and len(value) > self._max_body:
+            self._refuse(stream, key, value, f"its value has {len(value)} bytes, and {self._max_body} are taken")
             return
         try:
             given: Json = None if value is None else msgspec.json.decode(value)

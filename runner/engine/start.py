@@ -6,13 +6,14 @@ from collections.abc import Coroutine
 import msgspec
 
 from runner.engine.drive import Driver
+from runner.engine.insist import SHORTEST, insist
 from runner.engine.killpoints import reached
 from runner.engine.live import Live
 from runner.engine.programs import wants_follow_up
 from runner.ports import Conflict, NewRun, Note, RunRow, StoreUnavailable
 from runner.saga.advance import RunState
 from runner.saga.definition import Program
-from runner.saga.journal import Started, encode
+from runner.saga.journal import Started, pack
 
 
 class Starter:
@@ -63,7 +64,9 @@ class Starter:
         first = live.pending[: len(live.pending) - held_back]
         live.pending = live.pending[len(first) :]
         note = Note(status="running") if held_back else self._driver.note(state, False)
-        new = msgspec.structs.replace(new, records=tuple([encode(record) for record in first]))
+        encoded, blobs = pack(first)
+        stored = live.stretch.begin(state, first, encoded)
+        new = msgspec.structs.replace(new, records=tuple(stored), blobs=blobs)
         settled = self._starting[new.id] = asyncio.get_running_loop().create_future()
         try:
             return await self._create(live, new, note)
@@ -113,19 +116,12 @@ class Starter:
         return live
 
     async def _create_for_sure(self, live: Live, new: NewRun, note: Note) -> None:
-        pause = 0.05
-        while True:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 1.0)
-            try:
-                begun = await self._create(live, new, note)
-            except StoreUnavailable:
-                continue
-            except Conflict:
-                return
-            if isinstance(begun, Live):
-                self._driver.take_up(begun, [])
+        try:
+            begun = await insist(new.id, lambda: self._create(live, new, note), pause=SHORTEST)
+        except Conflict:
             return
+        if isinstance(begun, Live):
+            self._driver.take_up(begun, [])
 
     def _behind(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from runner.saga import halting, steering, turning, undoing, walking
+from runner.saga import budget, halting, steering, turning, undoing, walking
 from runner.saga.attempts import Again, Fail, Park, Resend, decide
 from runner.saga.command import Command, Write
 from runner.saga.definition import Program
@@ -39,6 +39,7 @@ from runner.saga.journal import (
     RetryPlanned,
     ScopeTurned,
     Signalled,
+    Snapshot,
     Started,
     Turned,
     Unknown,
@@ -90,6 +91,7 @@ class RunState(State):
 
     def _apply_started(self, record: Started) -> None:
         self.started = record
+        self.stored = self.mark = 1
         self.root = walking.new_frame(self, self.program.saga, record.input, None, 0)
         if record.deadline is not None:
             self.limit(self.root, record.deadline)
@@ -98,6 +100,8 @@ class RunState(State):
     def _apply_retry(self, record: RetryPlanned) -> None:
         spot = self.spot(record.path)
         self.paid(RetryPlanned, record.path)
+        if spot.block.dir != UNDO:
+            self.stored += 1
         spot.phase, spot.until = DELAY, record.at
         self.arm(record.path, record.at)
 
@@ -114,8 +118,18 @@ class RunState(State):
         self.timers.clear()
         self.deadlines.clear()
 
+    def _apply_snapshot(self, record: Snapshot) -> None:
+        for one in record.records:  # none where they have been applied: to whoever has it written it is empty
+            self.apply(one)
+        self.now = record.t
+        self.owed.pop((Snapshot, ""), None)
+        self.snapshots += 1
+        self.stored = self.mark = self.mark + 1
+
     def _apply_begun(self, record: Begun) -> None:
         spot = self.spot(record.path)
+        if spot.block.dir != UNDO:
+            self.stored += 1
         spot.begun = True
         spot.phase = ASKED
         self.open[record.path] = spot
@@ -137,6 +151,8 @@ class RunState(State):
             spot.response = {"status": record.status, "headers": record.headers}
         if spot.block.dir == UNDO:
             turning.count_attempt(spot)
+        else:
+            self.stored += 1
         walking.done(self, spot, record.output)
 
     def _apply_failed(self, record: Refused | Unknown) -> None:
@@ -156,6 +172,8 @@ class RunState(State):
             spot.response = {"status": fault.status, "headers": fault.headers}
         if spot.block.dir == UNDO:
             turning.count_attempt(spot)
+        else:
+            self.stored += 1
         spot.fault = fault
         if self.halted and spot.block.stopped:
             walking.fail(self, spot, fault)
@@ -164,11 +182,7 @@ class RunState(State):
             case Resend():
                 self.ask(spot)
             case Again(at):
-                spot.phase = DELAY
-                self.owe(
-                    RetryPlanned(t=self.now, path=spot.path, dir=spot.block.dir, attempt=spot.attempts + 1, at=at),
-                    spot.path,
-                )
+                self._again(spot, at)
             case Park(reason):
                 self.park(spot, reason)
             case Fail(fault, settled):
@@ -178,9 +192,22 @@ class RunState(State):
             case None:
                 walking.done(self, spot, None)
 
+    def _again(self, spot: Spot, at: int) -> None:
+        """The next attempt is due at this time, where the record budget has room for it."""
+        short = budget.shortage(self, spot, again=True) if self.reserved > budget.NEARLY_SPENT else ""
+        if not short:
+            spot.phase = DELAY
+            planned = RetryPlanned(t=self.now, path=spot.path, dir=spot.block.dir, attempt=spot.attempts + 1, at=at)
+            self.owe(planned, spot.path)
+        elif spot.step.pivot and spot.block.dir == FORWARD and spot.unknown:
+            self.park(spot, "pivot-unknown")
+        else:
+            walking.fail(self, spot, Fault(kind="exhausted", detail=short))
+
     def _apply_waiting(self, record: Waiting) -> None:
         spot = self.spot(record.path)
         self.paid(Waiting, record.path)
+        self.stored += 1
         spot.phase, spot.until = WAITING, record.until
         if record.until is not None:
             self.arm(record.path, record.until)
@@ -270,6 +297,7 @@ _TAKE: Final[dict[type[Record], Callable[[RunState, Any], None]]] = {
     ScopeTurned: RunState._apply_scope_turned,
     Turned: RunState._apply_turned,
     Ended: RunState._apply_ended,
+    Snapshot: RunState._apply_snapshot,
 }
 
 

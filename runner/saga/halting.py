@@ -13,7 +13,7 @@ from runner.saga.tree import ASKED, CATCHING, FAILED, INNER, SETTLED, UNDOING, B
 
 def halt(run: State, blocks: Iterable[Block], fault: Fault, then: Callable[[], None], *, abort: bool = False) -> None:
     """Start nothing new in these blocks, let what is in flight settle (or break it off), then go on."""
-    run.halted = True
+    run.halted = run.exact = True
     halt = Halt(set(), then)
     for block in blocks:
         block.halted = True

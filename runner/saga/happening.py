@@ -20,6 +20,7 @@ from runner.saga.journal import (
     RetryPlanned,
     ScopeTurned,
     Signalled,
+    Snapshot,
     Started,
     Turned,
     Unknown,
@@ -38,6 +39,7 @@ NAMES: Final[dict[str, str]] = {
     "waiting": "a branch waits, until `until`, for the signal `signal`, or for whichever is first",
     "signalled": "a signal was taken from the inbox: a person's, an operator's action, `$cancel` or `$timeout`",
     "scope-turned": "a caught step or a failed child undoes the steps in `undo`; the run may go on forward",
+    "folded": "a stretch of a long loop, `records` of it, is folded away: the run itself shows its steps",
     "turned": "the run turns and undoes the steps in `undo`: `cause` is `error`, `timeout` or `cancel`",
     "ended": "the end, always the last: `status`, `error`, `leftovers`, `undoErrors`",
     "status": "how the run stands now: `status` and `reason`; it is no record, so it has no number",
@@ -102,6 +104,8 @@ def _told(record: Record) -> tuple[str, dict[str, Json]] | None:
                 "error": fault_view(record.fault),
                 "undo": list(record.undo),
             }
+        case Snapshot():  # empty where each record in it has been told
+            return ("folded", {"records": len(record.records)}) if record.records else None
         case Turned():
             return "turned", {
                 "cause": record.cause,

@@ -5,8 +5,13 @@ A record is a fact with its time (`t`, wall time in whole milliseconds). Paths n
 `catch` entry, `u` inside an undo.
 
 Encoded as JSON arrays whose first element is the letter, so that a person can read a journal with any tool.
+
+A large output does not stand in its record: `pack` puts it beside, as a blob under its digest, and `unpack` puts it
+back. Whoever folds records sees them whole and knows of no blobs.
 """
 
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -19,6 +24,9 @@ FORMAT: Final = 1
 
 FORWARD, CATCH, UNDO = "f", "c", "u"
 
+#: Bytes of an output that may stand in its record.
+INLINE: Final = 262_144
+
 #: Name of the signal that asks a run to turn.
 CANCEL: Final = "$cancel"
 #: Name of the signal that a saga's own timeout is; its body is the path of the saga that ran out of time.
@@ -27,6 +35,11 @@ TIMEOUT: Final = "$timeout"
 
 class _Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=False):
     t: int
+
+
+class _WithOutput(_Record, frozen=True, kw_only=True):
+    #: Digest of the blob that holds `output`; empty: it is here. Empty in every record that is folded.
+    blob: str = ""
 
 
 class Started(_Record, frozen=True, tag="S"):
@@ -53,7 +66,7 @@ class Begun(_Record, frozen=True, tag="B"):
     digest: str
 
 
-class Done(_Record, frozen=True, tag="D"):
+class Done(_WithOutput, frozen=True, tag="D"):
     """A step is done."""
 
     path: str
@@ -134,6 +147,13 @@ class Turned(_Record, frozen=True, tag="X"):
     undo: tuple[str, ...]
 
 
+class Snapshot(_Record, frozen=True, tag="K"):
+    """A window of a long loop is over. What has been appended since the last one (or since `S`) stands in it, and
+    nowhere else, so that the journal stays short; empty: that stands before it as it was appended."""
+
+    records: "tuple[Record, ...]" = ()
+
+
 class Leftover(msgspec.Struct, frozen=True, kw_only=True):
     """An effect that is still there, or may be."""
 
@@ -151,7 +171,7 @@ class UndoError(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class Ended(_Record, frozen=True, tag="Z"):
+class Ended(_WithOutput, frozen=True, tag="Z"):
     """The end: nothing may follow."""
 
     #: `completed`, `compensated`, `failed` or `cancelled`.
@@ -165,7 +185,18 @@ class Ended(_Record, frozen=True, tag="Z"):
 
 
 Record: TypeAlias = (
-    Started | Begun | Done | Refused | Unknown | RetryPlanned | Waiting | Signalled | ScopeTurned | Turned | Ended
+    Started
+    | Begun
+    | Done
+    | Refused
+    | Unknown
+    | RetryPlanned
+    | Waiting
+    | Signalled
+    | ScopeTurned
+    | Turned
+    | Snapshot
+    | Ended
 )
 
 _encoder = msgspec.json.Encoder()
@@ -178,5 +209,45 @@ def encode(record: Record) -> bytes:
 
 
 def decode(data: bytes) -> Record:
-    """The record again. Raises `msgspec.MsgspecError` where `data` is none."""
+    """The record again, as it is stored. Raises `msgspec.MsgspecError` where `data` is none."""
     return _decoder.decode(data)
+
+
+def pack(records: Iterable[Record]) -> tuple[list[bytes], dict[str, bytes]]:
+    """Records as they are stored, and the blobs that they name, by digest."""
+    bodies: list[bytes] = []
+    blobs: dict[str, bytes] = {}
+    for record in records:
+        body = _encoder.encode(record)
+        if len(body) > INLINE:
+            body = _apart(record, body, blobs)
+        bodies.append(body)
+    return bodies, blobs
+
+
+def unpack(bodies: Iterable[bytes], blobs: Mapping[str, bytes]) -> list[Record]:
+    """Stored records as they were. Raises `msgspec.MsgspecError` where one is none, or its blob is not there."""
+    return [_whole(_decoder.decode(body), blobs) for body in bodies]
+
+
+def _apart(record: Record, body: bytes, blobs: dict[str, bytes]) -> bytes:
+    """The record, already encoded as `body`, with its output among the blobs where that is too large for it."""
+    if not isinstance(record, Done | Ended):
+        return body
+    output = _encoder.encode(record.output)
+    if len(output) <= INLINE:
+        return body
+    digest = hashlib.blake2b(output, digest_size=32).hexdigest()
+    blobs[digest] = output
+    return _encoder.encode(msgspec.structs.replace(record, output=None, blob=digest))
+
+
+def _whole(record: Record, blobs: Mapping[str, bytes]) -> Record:
+    if isinstance(record, Snapshot):
+        return msgspec.structs.replace(record, records=tuple(_whole(one, blobs) for one in record.records))
+    if not isinstance(record, Done | Ended) or not record.blob:
+        return record
+    output = blobs.get(record.blob)
+    if output is None:
+        raise msgspec.DecodeError(f"an output lies in the blob {record.blob}, which is not in the store")
+    return msgspec.structs.replace(record, output=msgspec.json.decode(output), blob="")

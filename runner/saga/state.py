@@ -17,6 +17,7 @@ from runner.saga.journal import (
     Record,
     RetryPlanned,
     Signalled,
+    Snapshot,
     Started,
     Turned,
     UndoError,
@@ -50,6 +51,7 @@ class State:
         "cancel_asked",
         "deadlines",
         "ended",
+        "exact",
         "frames",
         "halted",
         "halts",
@@ -58,6 +60,7 @@ class State:
         "listeners",
         "live",
         "mailbox",
+        "mark",
         "now",
         "open",
         "out",
@@ -66,7 +69,9 @@ class State:
         "pivot",
         "program",
         "root",
+        "snapshots",
         "started",
+        "stored",
         "timers",
         "turned",
         "undo_errors",
@@ -116,6 +121,14 @@ class State:
         self.kept = 0
         #: Steps begun so far.
         self.begun = 0
+        #: Records so far that count against the budget, and how many it were at the last snapshot.
+        self.stored = 0
+        self.mark = 0
+        #: Snapshots so far.
+        self.snapshots = 0
+        #: Whether anything has asked how far attempts had come: a halt, or a budget that is spent. Snapshots then keep
+        #: every record, so that it would be told the same again.
+        self.exact = False
 
     def take(self) -> list[Command]:
         """The wishes that came up since the last `take`."""
@@ -200,6 +213,11 @@ class State:
         turning = self.turned is not None or (Turned, "") in self.owed or (Ended, "") in self.owed
         return self.ended is None and not turning and not self.root.block.halted and self.pivot != PIVOT_DONE
 
+    @property
+    def reserved(self) -> int:
+        """Records that count against the budget: those that are there, and two for each step that is under way."""
+        return self.stored + 2 * len(self.live)
+
     def dissolve(self) -> None:
         """Cut the circles of the tree, so that it goes without the garbage collector. Only for one that has ended and
         that nobody reads any more."""
@@ -272,6 +290,11 @@ class State:
         write = Write(record)
         self.owed[(type(record), path)] = write
         self.out.append(write)
+
+    def snapshot(self) -> None:
+        """Wish for a snapshot."""
+        if (Snapshot, "") not in self.owed:
+            self.owe(Snapshot(t=self.now), "")
 
     def owes(self, write: Write) -> bool:
         """Whether this very wish still stands: a halt drops those of what it abandons."""

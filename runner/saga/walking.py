@@ -8,7 +8,7 @@ import msgspec
 
 from registry.base.clock import iso
 from registry.base.values import Json
-from runner.saga import halting, turning, undoing
+from runner.saga import budget, halting, turning, undoing
 from runner.saga.command import Arm
 from runner.saga.definition import CONTINUE, FAIL, Saga, Step
 from runner.saga.evaluation import ExpressionFailed
@@ -194,7 +194,12 @@ def step(run: State, block: Block) -> None:
 
 
 def begin(run: State, spot: Spot) -> None:
-    """Let the step's verb start."""
+    """Let the step's verb start, where the record budget has room for it."""
+    if run.reserved > budget.NEARLY_SPENT:
+        short = budget.shortage(run, spot)
+        if short:
+            fail(run, spot, Fault(kind="exhausted", detail=short))
+            return
     try:
         spot.step.verb.begin(run, spot)
     except ExpressionFailed as failed:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from registry.base.values import Json
-from runner.saga import walking
+from runner.saga import budget, walking
 from runner.saga.definition import Step
 from runner.saga.expression import Expression, falsy
 from runner.saga.fault import Fault
@@ -23,6 +23,8 @@ class _Progress:
 
     #: None: turns without items, until `until` holds.
     items: Sequence[Json] | None
+    #: More turns than fit into one window of snapshots.
+    long: bool
     next: int = 0
     running: int = 0
     outputs: dict[int, Json] = field(default_factory=dict)
@@ -77,6 +79,17 @@ class For:
     def effects(self) -> bool:
         return False
 
+    @property
+    def long(self) -> bool:
+        """Whether it may have more turns than fit into one window of snapshots."""
+        most = len(self.items) if isinstance(self.items, tuple) else self.most
+        return most is None or most > budget.WINDOW
+
+    @property
+    def fewest(self) -> int:
+        """Turns that it has at least, as far as the definition says."""
+        return len(self.items) if isinstance(self.items, tuple) and self.until is None else 0
+
     def blocks(self) -> Iterable[tuple[Step, ...]]:
         return (self.steps,)
 
@@ -94,13 +107,20 @@ class For:
         if self.until is None and self.most is not None and many > self.most:
             walking.fail(run, spot, Fault(kind="exhausted", detail=f"{many} items, and `max` is {self.most}"))
             return
-        spot.data = _Progress(items=items)
+        short = "" if self.until is not None else budget.shortage_of_loop(run, spot, many)
+        if short:
+            walking.fail(run, spot, Fault(kind="exhausted", detail=short))
+            return
+        turns = self.most if items is None else many
+        spot.data = _Progress(items=items, long=turns is None or turns > budget.WINDOW)
         self._next(run, spot)
 
     def block_done(self, run: State, spot: Spot, block: Block) -> None:
         progress: _Progress = spot.data
         progress.running -= 1
         progress.outputs[block.index] = block.last
+        if progress.long and budget.window_is_full(run, len(progress.outputs)):
+            run.snapshot()
         if self.until is not None and not falsy(self.until(block.scope)):
             self._end(run, spot)
             return

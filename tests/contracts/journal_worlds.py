@@ -7,7 +7,7 @@ from typing import Protocol
 from registry.base.clock import ManualClock
 from runner.adapters.stores.memory import MemoryJournals
 from runner.adapters.stores.sqlite import SqliteJournals
-from runner.ports import Hold, Journals, NewRun, Note, Signal
+from runner.ports import NO_BLOBS, Blobs, Hold, Journals, NewRun, Note, Signal
 from runner.saga.journal import Begun, Done, encode
 
 RUNNING = Note(status="running")
@@ -80,6 +80,7 @@ def new_run(
     labels: dict[str, str] | None = None,
     started_at: int = 1_000,
     records: Sequence[bytes] = (b'["S",1]',),
+    blobs: Blobs = NO_BLOBS,
 ) -> NewRun:
     return NewRun(
         id=run,
@@ -90,6 +91,7 @@ def new_run(
         labels=labels or {},
         started_at=started_at,
         records=tuple(records),
+        blobs=blobs,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.ports import Conflict, Fenced, Filter, Hold, Journals, Note, StoreUnavailable, TooManySignals
+from runner.ports import Compaction, Conflict, Fenced, Filter, Hold, Journals, Note, StoreUnavailable, TooManySignals
 from tests.contracts.journal_worlds import (
     ENDED,
     RUNNING,
@@ -307,6 +307,136 @@ async def test_a_stranger_and_another_epoch_are_fenced(journals: Journals, owner
 async def test_an_append_to_an_unknown_run_is_fenced(journals: Journals) -> None:
     with pytest.raises(Fenced, match="no run nowhere"):
         await journals.append(Hold(run="nowhere", owner="one", epoch=1, length=1), [begun()], RUNNING)
+
+
+async def test_blobs_come_back_with_their_run_and_go_with_it(world: World, journals: Journals) -> None:
+    created = await journals.create(new_run(blobs={"d1": b"first"}), RUNNING)
+    await journals.create(new_run("r2", blobs={"d1": b"another's"}), RUNNING)
+    assert created.hold is not None
+    lost = copy_of(created.hold)
+    more = {"d1": b"first", "d2": b"\x00" * 600_000}
+    await journals.append(created.hold, [done()], RUNNING, blobs=more)
+    await journals.append(lost, [done()], RUNNING, blobs=more)
+    stored = await journals.read("r1")
+    assert stored is not None
+    assert stored.blobs == more
+    journals = await world.open("two")
+    claimed = await journals.claim("r1")
+    assert claimed is not None
+    assert claimed.blobs == more
+    await journals.append(claimed.hold, [b'["Z",9]'], ENDED)
+    assert await journals.sweep(now(world) + 1, 10) == 1
+    await started(journals)
+    stored = await journals.read("r1")
+    assert stored is not None
+    assert stored.blobs == {}
+    other = await journals.read("r2")
+    assert other is not None
+    assert other.blobs == {"d1": b"another's"}
+
+
+async def test_a_refused_append_leaves_no_blob(journals: Journals) -> None:
+    hold = await started(journals)
+    hold.epoch += 1
+    with pytest.raises(Fenced):
+        await journals.append(hold, [done()], RUNNING, blobs={"d1": b"body"})
+    stored = await journals.read("r1")
+    assert stored is not None
+    assert stored.blobs == {}
+
+
+async def test_a_run_that_is_born_with_an_append_has_its_blobs(journals: Journals) -> None:
+    hold = await started(journals)
+    await journals.append(hold, [], RUNNING, spawn=[(new_run("r2", blobs={"d1": b"body"}), RUNNING)])
+    stored = await journals.read("r2")
+    assert stored is not None
+    assert stored.blobs == {"d1": b"body"}
+
+
+async def compacted(journals: Journals) -> tuple[Hold, tuple[bytes, ...]]:
+    """A run of ten records, of which numbers 2 to 7 are in one."""
+    hold = await started(journals)
+    await journals.append(hold, [begun(t=1), begun(t=2), begun(t=3)], RUNNING)
+    await journals.append(hold, [done(t=4)], RUNNING)
+    records = (done(t=5), done(t=6), b'["K",[],7]', begun(t=8), begun(t=9))
+    await journals.append(hold, records, RUNNING, compaction=Compaction(at=2, since=2))
+    return hold, (b'["S",1]', begun(t=1), *records[2:])
+
+
+async def test_a_compaction_drops_what_one_record_stands_in_for_and_counts_it_all_the_same(journals: Journals) -> None:
+    hold, kept = await compacted(journals)
+    assert hold.length == 10
+    stored = await journals.read("r1")
+    assert stored is not None
+    assert (stored.records, stored.row.length) == (kept, 10)
+    await journals.append(hold, [done(t=10)], RUNNING)
+    stored = await journals.read("r1")
+    assert stored is not None
+    assert (stored.records, stored.row.length) == ((*kept, done(t=10)), 11)
+
+
+async def test_a_compaction_after_another_replaces_only_what_came_since(journals: Journals) -> None:
+    hold, kept = await compacted(journals)
+    again = [done(t=11), b'["K",[],12]']
+    await journals.append(hold, again, RUNNING, compaction=Compaction(at=1, since=8))
+    stored = await journals.read("r1")
+    assert stored is not None
+    assert (stored.records, stored.row.length) == ((*kept[:-2], b'["K",[],12]'), 12)
+
+
+async def test_a_compaction_sent_twice_is_done_once(world: World, journals: Journals) -> None:
+    hold, kept = await compacted(journals)
+    lost = copy_of(hold)
+    records, compaction = [done(t=10), b'["K",[],11]', begun(t=12)], Compaction(at=1, since=8)
+    await asyncio.gather(
+        *(
+            journals.append(copy_of(lost), records, RUNNING, blobs={"d1": b"body"}, compaction=compaction)
+            for _ in range(8)
+        )
+    )
+    await journals.append(lost, records, RUNNING, blobs={"d1": b"body"}, compaction=compaction)
+    assert lost.length == 13
+    journals = await world.open("two")
+    claimed = await journals.claim("r1")
+    assert claimed is not None
+    assert claimed.records == (*kept[:-2], b'["K",[],11]', begun(t=12))
+    assert (claimed.hold.length, claimed.blobs, claimed.takeovers) == (13, {"d1": b"body"}, 1)
+
+
+async def test_one_of_racing_compactions_wins_and_the_others_are_fenced(journals: Journals) -> None:
+    hold, kept = await compacted(journals)
+    answers = await asyncio.gather(
+        *(
+            journals.append(
+                copy_of(hold), [done(t=t), b'["K",[],%d]' % t], RUNNING, compaction=Compaction(at=1, since=8)
+            )
+            for t in range(20, 28)
+        ),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [tuple] + [Fenced] * 7
+    stored = await journals.read("r1")
+    assert stored is not None
+    assert (stored.records, stored.row.length) == ((*kept[:-2], b'["K",[],20]'), 12)
+
+
+async def test_a_fenced_compaction_drops_nothing(journals: Journals) -> None:
+    hold, kept = await compacted(journals)
+    hold.epoch += 1
+    with pytest.raises(Fenced):
+        await journals.append(hold, [b'["K",[],11]'], RUNNING, compaction=Compaction(at=0, since=2))
+    stored = await journals.read("r1")
+    assert stored is not None
+    assert stored.records == kept
+
+
+async def test_the_same_records_without_their_compaction_are_another_append(journals: Journals) -> None:
+    hold, _ = await compacted(journals)
+    lost = copy_of(hold)
+    records = [done(t=10), b'["K",[],11]']
+    await journals.append(hold, records, RUNNING, compaction=Compaction(at=1, since=8))
+    with pytest.raises(Fenced):
+        await journals.append(lost, records, RUNNING)
 
 
 async def test_an_append_without_records_changes_the_note(journals: Journals) -> None:

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from registry.base.clock import ManualClock
 from runner.adapters.stores.memory import MemoryJournals
 from runner.adapters.stores.sqlite import SqliteJournals
-from runner.ports import Claimed, Created, Filter, Hold, Journals, Note, StoreError
+from runner.ports import Claimed, Compaction, Created, Filter, Hold, Journals, Note, StoreError
 from tests.contracts.journal_worlds import begun, copy_of, done, new_run, signal
 
 
@@ -38,6 +38,13 @@ class Call:
     hold: int | None = None
 
 
+def compaction(records: Sequence[bytes], place: tuple[int, int] | None) -> Compaction | None:
+    """Of an append of these records: the place as far as it fits."""
+    if place is None or not records:
+        return None
+    return Compaction(at=min(place[0], len(records) - 1), since=place[1])
+
+
 RUNS = st.sampled_from(["r1", "r2", "r3", "r4"])
 RECORDS = st.lists(st.sampled_from([begun(), done(), b'["U",1,"a"]', b"", b"\x00\xff"]), max_size=3)
 TIMES = st.none() | st.integers(1_699_999_999_000, 1_700_000_030_000)
@@ -49,12 +56,14 @@ NOTES = st.builds(
     due_at=TIMES,
     ended=st.integers(0, 5).map(lambda number: number == 0),
 )
+BLOBS = st.dictionaries(st.sampled_from(["d1", "d2"]), st.sampled_from([b"", b"one", b"two"]), max_size=2)
+PLACES = st.tuples(st.integers(0, 2), st.integers(0, 6))
 LABELS = st.sampled_from([{}, {"tier": "gold"}, {"tier": "tin", "shop": "west"}])
 CREATIONS = st.builds(
-    lambda run, print_, labels, at, records, note, start, bundle: Call(
+    lambda run, print_, labels, at, records, note, start, bundle, blobs: Call(
         method="create",
         arguments=(
-            new_run(run, fingerprint=print_, labels=labels, started_at=at, records=records, bundle=bundle),
+            new_run(run, fingerprint=print_, labels=labels, started_at=at, records=records, bundle=bundle, blobs=blobs),
             note,
         ),
         keywords=(("start", start),),
@@ -67,17 +76,25 @@ CREATIONS = st.builds(
     NOTES,
     st.booleans(),
     st.sampled_from(["b1", "b2"]),
+    BLOBS,
 )
 APPENDS = st.builds(
-    lambda hold, records, note, taken, born: Call(
+    lambda hold, records, note, blobs, place, taken, born: Call(
         method="append",
         arguments=(records, note),
-        keywords=(("taken", taken), ("spawn", [call.arguments for call in born])),
+        keywords=(
+            ("blobs", blobs),
+            ("compaction", compaction(records, place)),
+            ("taken", taken),
+            ("spawn", [call.arguments for call in born]),
+        ),
         hold=hold,
     ),
     st.integers(0, 50),
     RECORDS,
     NOTES,
+    BLOBS,
+    st.none() | PLACES,
     st.integers(0, 4),
     st.just([]) | st.lists(CREATIONS, max_size=2),
 )

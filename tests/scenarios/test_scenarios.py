@@ -19,6 +19,7 @@ from registry.base.values import Json
 from runner.engine.reply import of_verdict
 from runner.saga.advance import RunState, advance
 from runner.saga.journal import Ended, Unknown, decode, encode
+from runner.saga.snapshot import compact
 from tests.scenarios.tally import TALLY
 from tests.support.playing import AFTER, BEFORE, FENCED, Kill, Outcome, Scenario, picture, play
 from tests.support.virtual_loop import run_virtually
@@ -153,13 +154,22 @@ def _error(ended: Ended | None) -> str | None:
 
 
 def fold_agrees(outcome: Outcome) -> int:
-    """At every prefix, the state folded on is the state folded from the beginning; how many prefixes."""
+    """At every prefix, the state folded on is the state folded from the beginning, and from the compacted prefix, which
+    leads to the same end; how many prefixes."""
+    last = picture(advance(outcome.program, outcome.run, outcome.records)) if outcome.records else None
     grown = RunState(outcome.program, outcome.run)
     for at, record in enumerate(outcome.records):
         grown.apply(record)
         grown.take()
         afresh = advance(outcome.program, outcome.run, [decode(encode(one)) for one in outcome.records[: at + 1]])
         assert picture(afresh) == picture(grown), f"after {at + 1} records"
+        if not grown.exact:
+            short = compact([encode(one) for one in outcome.records[1 : at + 1]])
+            compacted = advance(outcome.program, outcome.run, [outcome.records[0], *map(decode, short)])
+            assert picture(compacted) == picture(grown), f"after {at + 1} records, compacted"
+            for later in outcome.records[at + 1 :]:
+                compacted.apply(later)
+            assert picture(compacted) == last, f"from {at + 1} compacted records"
     return len(outcome.records)
 
 

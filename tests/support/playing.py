@@ -25,10 +25,25 @@ from runner.engine.operate import Operator
 from runner.engine.perform import Performer
 from runner.engine.recover import Keeper
 from runner.engine.start import Starter
-from runner.ports import Claimed, Created, Fenced, Filter, Hold, NewRun, Note, Signal, Stored, StoreUnavailable, Unread
+from runner.ports import (
+    NO_BLOBS,
+    Blobs,
+    Claimed,
+    Compaction,
+    Created,
+    Fenced,
+    Filter,
+    Hold,
+    NewRun,
+    Note,
+    Signal,
+    Stored,
+    StoreUnavailable,
+    Unread,
+)
 from runner.saga.advance import RunState, advance
 from runner.saga.definition import Program, walk
-from runner.saga.journal import Record, decode, encode
+from runner.saga.journal import Record, encode, unpack
 from runner.saga.message import Message
 from runner.saga.view import steps_of
 from tests.support.virtual_loop import VirtualClock
@@ -144,12 +159,16 @@ class MortalJournals:
         records: Sequence[bytes],
         note: Note,
         *,
+        blobs: Blobs = NO_BLOBS,
+        compaction: Compaction | None = None,
         taken: int = 0,
         spawn: Sequence[tuple[NewRun, Note]] = (),
     ) -> tuple[Unread, ...]:
         await self._strike(BEFORE)
         await self._fence()
-        unread = await self._inner.append(hold, records, note, taken=taken, spawn=spawn)
+        unread = await self._inner.append(
+            hold, records, note, blobs=blobs, compaction=compaction, taken=taken, spawn=spawn
+        )
         if self.forgetful and (hold.run, hold.length) not in self._unanswered:
             self._unanswered.add((hold.run, hold.length))
             hold.length -= len(records)
@@ -164,7 +183,7 @@ class MortalJournals:
         stored = await self._inner.read(run)
         if live is None or stored is None:
             return
-        folded = advance(live.state.program, run, [decode(body) for body in stored.records])
+        folded = advance(live.state.program, run, unpack(stored.records, stored.blobs))
         assert picture(folded, live=True) == picture(live.state, live=True)
 
     async def claim(self, run: str) -> Claimed | None:
@@ -342,13 +361,13 @@ async def play(
     else:
         stored = await runner.plain.read(run)
         assert stored is not None
-        status, reason, records = stored.row.status, stored.row.reason, [decode(one) for one in stored.records]
+        status, reason, records = stored.row.status, stored.row.reason, unpack(stored.records, stored.blobs)
     others = {}
     for row in (await runner.plain.list(Filter())).rows:
         if row.id != run:
             other = await runner.plain.read(row.id)
             assert other is not None
-            last = decode(other.records[-1])
+            [last] = unpack(other.records[-1:], other.blobs)
             others[row.saga] = (row.status, getattr(last, "output", None))
     return Outcome(
         run=run,

@@ -15,7 +15,7 @@ import msgspec
 from runner.adapters.stores.memory import MemoryJournals
 from runner.engine.identify import keyed_run_id
 from runner.ports import Filter, RunRow, Signal, StoreError
-from runner.saga.journal import CANCEL, Record, Signalled, decode, encode
+from runner.saga.journal import CANCEL, Record, Signalled, encode, unpack
 from runner.saga.message import Message, Reply, Wishes
 from tests.support.sim_chronicle import Chronicle
 from tests.support.sim_definitions import SERVICES, SIGNALS, Facts, Made, made
@@ -354,9 +354,7 @@ async def _told(world: _World) -> Played:
     for row in (await reader.list(Filter(limit=1000))).rows:
         kept = await reader.read(row.id)
         assert kept is not None
-        played.runs[row.id] = Told(
-            made=world.made_of[row.id], row=kept.row, records=[decode(body) for body in kept.records]
-        )
+        played.runs[row.id] = Told(made=world.made_of[row.id], row=kept.row, records=unpack(kept.records, kept.blobs))
     shelf = world.memory._shelf
     played.owned = sorted(run for held in shelf.owned.values() for run in held)
     played.due = sorted(run for _, _, run in shelf.due)

@@ -7,7 +7,10 @@ from random import Random
 from typing import TypeVar
 
 from runner.ports import (
+    NO_BLOBS,
+    Blobs,
     Claimed,
+    Compaction,
     Created,
     Fenced,
     Filter,
@@ -105,6 +108,8 @@ class SimJournals:
         records: Sequence[bytes],
         note: Note,
         *,
+        blobs: Blobs = NO_BLOBS,
+        compaction: Compaction | None = None,
         taken: int = 0,
         spawn: Sequence[tuple[NewRun, Note]] = (),
     ) -> tuple[Unread, ...]:
@@ -113,7 +118,9 @@ class SimJournals:
         async def work() -> tuple[Unread, ...]:
             before = await self.life.store.read(hold.run)
             try:
-                unread = await self.life.store.append(hold, records, note, taken=taken, spawn=spawn)
+                unread = await self.life.store.append(
+                    hold, records, note, blobs=blobs, compaction=compaction, taken=taken, spawn=spawn
+                )
             except Fenced:
                 self.chronicle.count("fenced")
                 await self.life.gate()

@@ -7,7 +7,8 @@ counts, so a request that a crash repeats is answered as it was before. One entr
 - `refused` (nothing was sent), `reset` (sent, the answer lost), `timeout` (sent, no answer), `unreadable`, each
   with ` effect` behind it where the service had done it all the same;
 - or a mapping `{status, json, text, type, headers, effect, after, late, lost}`: `after` seconds until the answer,
-  `late` seconds until the effect, whoever is still listening; with `until` it is out of the list from that second on.
+  `late` seconds until the effect, whoever is still listening; with `until` it is out of the list from that second on;
+  `letters` in place of `json` is a JSON text of so many.
 
 The last entry answers every further attempt; what no script names is answered 200 with `{"ok": true}`. An effect is
 kept under its key, once; a request with `<key>.undo` takes it away, and a forward request that comes after is refused.
@@ -199,6 +200,8 @@ def _read(entry: Any) -> dict[str, Any]:
 
 
 def _body(entry: dict[str, Any]) -> bytes:
+    if "letters" in entry:
+        return json.dumps("x" * entry["letters"]).encode()
     if "text" in entry:
         return str(entry["text"]).encode()
     return json.dumps(entry["json"], separators=(",", ":")).encode() if "json" in entry else b""

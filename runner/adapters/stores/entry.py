@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from runner.ports import Conflict, Fenced, Filter, Hold, NewRun, Note, RunRow, Signal, TooManySignals
+from runner.ports import Compaction, Conflict, Fenced, Filter, Hold, NewRun, Note, RunRow, Signal, TooManySignals
 
 #: `due_at` of what waits for no time: not the time of a clock, which may be set back the next moment.
 AT_ONCE: Final = 0
@@ -222,6 +222,12 @@ def made_progress(records: Sequence[bytes]) -> bool:
     Records are opaque to a store except for this: their first four bytes are `["` and the letter and `"`.
     """
     return any(record[:4] not in _NO_PROGRESS for record in records)
+
+
+def kept(length: int, records: Sequence[bytes], compaction: Compaction | None) -> dict[int, bytes]:
+    """What an append behind `length` records leaves in the store, by sequence number."""
+    first = 0 if compaction is None else compaction.at
+    return {length + at: records[at] for at in range(first, len(records))}
 
 
 def page_size(wanted: Filter) -> int:

@@ -12,7 +12,10 @@ from registry.base.clock import Clock
 from runner.adapters.stores import entry as rules
 from runner.adapters.stores.entry import Entry
 from runner.ports import (
+    NO_BLOBS,
+    Blobs,
     Claimed,
+    Compaction,
     Created,
     Filter,
     Hold,
@@ -28,13 +31,15 @@ from runner.ports import (
 
 
 class _Run:
-    """One run: its entry, its records, its inbox."""
+    """One run: its entry, its records and blobs, its inbox."""
 
-    __slots__ = ("entry", "inbox", "records", "seen")
+    __slots__ = ("blobs", "entry", "inbox", "records", "seen")
 
-    def __init__(self, entry: Entry, records: Sequence[bytes]) -> None:
+    def __init__(self, entry: Entry, new: NewRun) -> None:
         self.entry = entry
-        self.records = list(records)
+        #: By sequence number, ascending.
+        self.records = rules.kept(0, new.records, None)
+        self.blobs = dict(new.blobs)
         #: `(number, encoded signal)`, those not yet taken.
         self.inbox: list[tuple[int, bytes]] = []
         self.seen: set[str] = set()
@@ -142,7 +147,7 @@ class MemoryJournals:
         owner = self._open_owner()
         run = self._shelf.runs.get(new.id)
         if run is not None:
-            if run.entry.repeats(new, owner) and run.records == list(new.records):
+            if run.entry.repeats(new, owner) and list(run.records.values()) == list(new.records):
                 return Created(hold=run.entry.hold(owner), existing=None)
             return Created(hold=None, existing=run.entry.row())
         run = self._bear(new, note, start=start)
@@ -151,7 +156,7 @@ class MemoryJournals:
     def _bear(self, new: NewRun, note: Note, *, start: bool) -> _Run:
         shelf = self._shelf
         shelf.last_key += 1
-        run = _Run(rules.born(shelf.last_key, new, note, self._owner, self._now(), start=start), new.records)
+        run = _Run(rules.born(shelf.last_key, new, note, self._owner, self._now(), start=start), new)
         shelf.runs[new.id] = run
         insort(shelf.order, (new.started_at, shelf.last_key, new.id))
         shelf.file(run)
@@ -163,6 +168,8 @@ class MemoryJournals:
         records: Sequence[bytes],
         note: Note,
         *,
+        blobs: Blobs = NO_BLOBS,
+        compaction: Compaction | None = None,
         taken: int = 0,
         spawn: Sequence[tuple[NewRun, Note]] = (),
     ) -> tuple[Unread, ...]:
@@ -170,16 +177,20 @@ class MemoryJournals:
         run = self._shelf.runs.get(hold.run)
         if run is None:
             raise rules.forgotten(hold)
+        stored = rules.kept(hold.length, records, compaction)
         if run.entry.admits(hold, len(records), note):
             self._shelf.unfile(run)
-            run.records.extend(records)
+            if compaction is not None:
+                run.records = {seq: body for seq, body in run.records.items() if seq < compaction.since}
+            run.records |= stored
+            run.blobs = {**blobs, **run.blobs}
             run.entry.extend(records, note, taken, self._now())
             run.inbox = [item for item in run.inbox if item[0] > run.entry.taken]
             self._shelf.file(run)
             for new, first in spawn:
                 if new.id not in self._shelf.runs:
                     self._bear(new, first, start=False)
-        elif run.records[hold.length :] != list(records):
+        elif {seq: body for seq, body in run.records.items() if seq >= hold.length} != stored:
             raise run.entry.fenced(hold)
         hold.length += len(records)
         return run.unread()
@@ -197,7 +208,8 @@ class MemoryJournals:
         return Claimed(
             hold=found.entry.hold(owner),
             row=found.entry.row(),
-            records=tuple(found.records),
+            records=tuple(found.records.values()),
+            blobs=dict(found.blobs),
             unread=found.unread(),
             takeovers=found.entry.claims,
         )
@@ -242,7 +254,9 @@ class MemoryJournals:
     async def read(self, run: str) -> Stored | None:
         self._open_owner()
         found = self._shelf.runs.get(run)
-        return None if found is None else Stored(row=found.entry.row(), records=tuple(found.records))
+        if found is None:
+            return None
+        return Stored(row=found.entry.row(), records=tuple(found.records.values()), blobs=dict(found.blobs))
 
     async def list(self, wanted: Filter) -> Page:
         """Raises `ValueError` where the cursor is none of a list."""

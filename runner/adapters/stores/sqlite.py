@@ -21,7 +21,10 @@ from runner.adapters.stores.sqlite_reads import Reads
 from runner.adapters.stores.sqlite_writer import Writer
 from runner.engine.killpoints import reached
 from runner.ports import (
+    NO_BLOBS,
+    Blobs,
     Claimed,
+    Compaction,
     Created,
     Filter,
     Hold,
@@ -116,6 +119,8 @@ class SqliteJournals:
         records: Sequence[bytes],
         note: Note,
         *,
+        blobs: Blobs = NO_BLOBS,
+        compaction: Compaction | None = None,
         taken: int = 0,
         spawn: Sequence[tuple[NewRun, Note]] = (),
     ) -> tuple[Unread, ...]:
@@ -123,7 +128,9 @@ class SqliteJournals:
         fence = Hold(run=hold.run, owner=hold.owner, epoch=hold.epoch, length=hold.length)
         stored, born = tuple(records), tuple(spawn)
         runs = (hold.run, *(new.id for new, _ in born)) if born else (hold.run,)
-        unread = await self._to_writer().submit(runs, lambda ledger: ledger.append(fence, stored, note, taken, born))
+        unread = await self._to_writer().submit(
+            runs, lambda ledger: ledger.append(fence, stored, note, blobs, compaction, taken, born)
+        )
         reached("sqlite.appended")
         hold.length = fence.length + len(stored)
         return unread

@@ -13,6 +13,7 @@ from typing import Any, Final
 from runner.adapters.stores import entry as rules
 from runner.adapters.stores.entry import Entry
 from runner.engine.killpoints import reached
+from runner.ports import Blobs
 
 #: Rows of one statement; a power of two.
 _ROWS: Final = 128
@@ -73,6 +74,12 @@ def _change(count: int) -> str:
     )
 
 
+@cache
+def _insert_blobs(count: int) -> str:
+    rows = _rows(3, count)
+    return f"INSERT INTO blobs (run, digest, body) VALUES {rows} ON CONFLICT DO NOTHING"  # noqa: S608 - as said above
+
+
 def _entry(found: tuple[Any, ...]) -> Entry:
     return Entry(
         key=found[0],
@@ -112,6 +119,7 @@ class Changes:
         self._changed: dict[int, Entry] = {}
         self._records: list[int | bytes] = []
         self._labels: list[int | str] = []
+        self._blobs: list[int | str | bytes] = []
 
     def load(self, runs: Iterable[str]) -> None:
         """Have the entries of `runs` at hand; to be called in a transaction."""
@@ -146,6 +154,17 @@ class Changes:
         """Records behind the first `length` ones."""
         for seq, body in enumerate(records, length):
             self._records += (key, seq, body)
+
+    def replace(self, key: int, since: int, length: int, records: Sequence[bytes]) -> None:
+        """Records behind the first `length` ones, in place of those from number `since` on."""
+        self.write()
+        self._connection.execute("DELETE FROM records WHERE run = ? AND seq >= ?", (key, since))
+        self.extend(key, length, records)
+
+    def put_blobs(self, key: int, blobs: Blobs) -> None:
+        """Blobs beside the records of a run; those that are there stay."""
+        for digest, body in blobs.items():
+            self._blobs += (key, digest, body)
 
     def moved(self, entry: Entry) -> None:
         """Nothing but `length` and `claims` has changed."""
@@ -189,6 +208,9 @@ class Changes:
         if self._labels:
             self._execute(_insert_labels, 5, self._labels)
             self._labels.clear()
+        if self._blobs:
+            self._execute(_insert_blobs, 3, self._blobs)
+            self._blobs.clear()
 
     def settle(self, runs: Iterable[str]) -> None:
         """The transaction is committed; drop those of `runs` that are in nobody's hand."""
@@ -206,6 +228,7 @@ class Changes:
             entries.clear()
         self._records.clear()
         self._labels.clear()
+        self._blobs.clear()
         self._version = None
 
     def _execute(self, statement: Callable[[int], str], width: int, values: Sequence[Any]) -> None:

@@ -16,7 +16,7 @@ from runner.engine.killpoints import reached
 from runner.ports import StoreUnavailable
 
 #: Version of the tables, kept as `user_version`.
-FORMAT: Final = 1
+FORMAT: Final = 2
 #: `SAGA` in ASCII, kept as `application_id`: the `file` command and we can tell whose database it is.
 _APPLICATION: Final = 0x53414741
 #: The first version that knows `UPDATE ... FROM` with all that we use around it.
@@ -24,10 +24,13 @@ _OLDEST_SQLITE: Final = (3, 35, 0)
 #: Bytes of the write-ahead log that are kept after a checkpoint.
 _LOG_KEPT: Final = 64 * 1024 * 1024
 
+#: What format 2 has more than format 1.
+_BLOBS: Final = "CREATE TABLE blobs (run INTEGER, digest TEXT, body BLOB NOT NULL, PRIMARY KEY (run, digest));"
+
 # `key` numbers the runs of the file, so that records and indexes need not repeat long ids. `ns` is the
 # runner's name. Partial indexes hold only what their question is about: an append that changes none of their
 # columns costs nothing.
-_SCHEMA: Final = """
+_SCHEMA: Final = f"""
 CREATE TABLE names (ns INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE runs (
     key INTEGER PRIMARY KEY,
@@ -72,6 +75,7 @@ CREATE TABLE labels (
 CREATE TABLE bundles (
     ns INTEGER, digest TEXT, body BLOB NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (ns, digest)
 );
+{_BLOBS}
 """
 
 
@@ -192,4 +196,6 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
             f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; "
             f"PRAGMA user_version = {FORMAT}; COMMIT;"
         )
+    elif version < FORMAT:
+        connection.executescript(f"BEGIN IMMEDIATE; {_BLOBS} PRAGMA user_version = {FORMAT}; COMMIT;")
     reached("file.made")

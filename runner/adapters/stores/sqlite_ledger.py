@@ -12,8 +12,9 @@ from registry.base.clock import Clock
 from runner.adapters.stores import entry as rules
 from runner.adapters.stores.entry import Entry
 from runner.adapters.stores.sqlite_changes import Changes
+from runner.adapters.stores.sqlite_reads import blobs_of
 from runner.engine.killpoints import reached
-from runner.ports import Claimed, Created, Hold, NewRun, Note, Signal, Unread
+from runner.ports import Blobs, Claimed, Compaction, Created, Hold, NewRun, Note, Signal, Unread
 
 #: Bundles that one sweep forgets.
 _BUNDLES: Final = 100
@@ -70,7 +71,7 @@ class Ledger:
     def create(self, new: NewRun, note: Note, start: bool) -> Created:
         entry = self._changes.get(new.id)
         if entry is not None:
-            if entry.repeats(new, self._owner) and self._records(entry, 0) == list(new.records):
+            if entry.repeats(new, self._owner) and list(self._records(entry, 0).values()) == list(new.records):
                 return Created(hold=entry.hold(self._owner), existing=None)
             return Created(hold=None, existing=entry.row())
         entry = self._bear(new, note, start=start)
@@ -82,6 +83,8 @@ class Ledger:
         hold: Hold,
         records: Sequence[bytes],
         note: Note,
+        blobs: Blobs,
+        compaction: Compaction | None,
         taken: int,
         spawn: Sequence[tuple[NewRun, Note]],
     ) -> tuple[Unread, ...]:
@@ -91,7 +94,14 @@ class Ledger:
         if entry.admits(hold, len(records), note):
             before = (entry.status, entry.reason, entry.owner, entry.taken)
             entry.extend(records, note, taken, self._now)
-            self._changes.extend(entry.key, hold.length, records)
+            if compaction is None:
+                self._changes.extend(entry.key, hold.length, records)
+            else:
+                self._changes.replace(
+                    entry.key, compaction.since, hold.length + compaction.at, records[compaction.at :]
+                )
+            if blobs:
+                self._changes.put_blobs(entry.key, blobs)
             reached("ledger.extended")
             if before == (entry.status, entry.reason, entry.owner, entry.taken):
                 self._changes.moved(entry)
@@ -102,7 +112,7 @@ class Ledger:
                 if self._changes.get(new.id) is None:
                     reached("ledger.spawn")
                     self._bear(new, first, start=False)
-        elif self._records(entry, hold.length) != list(records):
+        elif self._records(entry, hold.length) != rules.kept(hold.length, records, compaction):
             raise entry.fenced(hold)
         return self._unread(entry)
 
@@ -116,7 +126,8 @@ class Ledger:
         return Claimed(
             hold=entry.hold(self._owner),
             row=entry.row(),
-            records=tuple(self._records(entry, 0)),
+            records=tuple(self._records(entry, 0).values()),
+            blobs=blobs_of(self._connection, entry.key),
             unread=self._unread(entry),
             takeovers=entry.claims,
         )
@@ -160,6 +171,7 @@ class Ledger:
                     (self.ns, name, value, started_at, key),
                 )
             self._connection.execute("DELETE FROM records WHERE run = ?", (key,))
+            self._connection.execute("DELETE FROM blobs WHERE run = ?", (key,))
             reached("ledger.sweep-run")
             self._connection.execute("DELETE FROM inbox WHERE run = ?", (key,))
             self._connection.execute("DELETE FROM runs WHERE key = ?", (key,))
@@ -180,14 +192,17 @@ class Ledger:
     def _bear(self, new: NewRun, note: Note, *, start: bool) -> Entry:
         entry = rules.born(self._changes.next_key(), new, note, self._owner, self._now, start=start)
         self._changes.bear(entry, new.records)
+        if new.blobs:
+            self._changes.put_blobs(entry.key, new.blobs)
         return entry
 
-    def _records(self, entry: Entry, start: int) -> list[bytes]:
+    def _records(self, entry: Entry, start: int) -> dict[int, bytes]:
+        """Stored records by sequence number, ascending from `start`."""
         self._changes.write()
         found = self._connection.execute(
-            "SELECT body FROM records WHERE run = ? AND seq >= ? ORDER BY seq", (entry.key, start)
+            "SELECT seq, body FROM records WHERE run = ? AND seq >= ? ORDER BY seq", (entry.key, start)
         )
-        return [body for (body,) in found]
+        return dict(found)
 
     def _unread(self, entry: Entry) -> tuple[Unread, ...]:
         if entry.signals == entry.taken:

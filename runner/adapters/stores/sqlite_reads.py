@@ -33,6 +33,11 @@ def _row(found: tuple[int, str, str, int, str, str, str, str, str, int, int | No
     )
 
 
+def blobs_of(connection: sqlite3.Connection, key: int) -> dict[str, bytes]:
+    """The blobs of the run numbered `key`."""
+    return dict(connection.execute("SELECT digest, body FROM blobs WHERE run = ?", (key,)))
+
+
 class Reads:
     """The questions, for runners of one name (`ns`). Every method may raise `sqlite3.Error`."""
 
@@ -88,7 +93,11 @@ class Reads:
             if found is None:
                 return None
             records = self._connection.execute("SELECT body FROM records WHERE run = ? ORDER BY seq", (found[0],))
-            return Stored(row=_row(found), records=tuple(body for (body,) in records))
+            return Stored(
+                row=_row(found),
+                records=tuple(body for (body,) in records),
+                blobs=blobs_of(self._connection, found[0]),
+            )
         finally:
             self._connection.execute("COMMIT")
 

@@ -171,7 +171,7 @@ async def door(
         refused=refused,
     )
     dispatcher.serve(loaded.catalog)
-    records = Records(dispatcher)
+    records = Records(dispatcher, max_body=100_000)
     streams.connect(records.take)
     keeper = Keeper(driver=driver, journals=journals, clock=clock, retention=60.0, most_live=1000)
     if keeping:

@@ -238,6 +238,7 @@ async def test_a_record_starts_a_run_and_once() -> None:
         (b"{}", [("saga-path", b"/nope")], "no active saga"),
         (b"{}", [("saga-version", b"9")], "version 9"),
         (b'{"id": ["list"]}', [], "fit"),
+        (b'"' + b"x" * 100_000 + b'"', [], "100002 bytes, and 100000 are taken"),
     ],
 )
 async def test_a_record_that_no_saga_takes_is_kept_with_its_reason(

@@ -296,7 +296,7 @@ def test_a_journal_with_a_stretch_written_anew_tells_no_number_twice() -> None:
             id="r", saga="a", version=1, status="running", reason="", labels={}, bundle="b", fingerprint="",
             started_at=1, ended_at=None, owner="o", epoch=1, length=12,
         )  # fmt: skip
-        stored = Stored(row=row, records=tuple(encode(one) for one in (BORN, sent(1), sent(2), sent(3))))
+        stored = Stored(row=row, records=tuple(encode(one) for one in (BORN, sent(1), sent(2), sent(3))), blobs={})
         for after, told in ((0, [1, 10, 11, 12]), (5, [10, 11, 12]), (11, [12]), (12, [])):
             watch = Watch("r", journals, {"r"})
             watch.begin(stored, after)

@@ -17,6 +17,7 @@ from runner.saga.journal import (
     RetryPlanned,
     ScopeTurned,
     Signalled,
+    Snapshot,
     Started,
     Turned,
     UndoError,
@@ -38,6 +39,7 @@ RECORDS: dict[str, Record] = {
     "waiting": Waiting(t=1, path="word", dir="f", until=1_000, signal="word"),
     "signalled": Signalled(t=1, id=SECRET, name="word", body={"card": SECRET}, roles=(SECRET,), reason="said so"),
     "scope-turned": ScopeTurned(t=1, path="pay", fault=FAULT, undo=("a", "b")),
+    "folded": Snapshot(t=1, records=(Done(t=1, path="pay", dir="f", output={"card": SECRET}),)),
     "turned": Turned(t=1, cause="error", fault=FAULT, undo=("a",)),
     "ended": Ended(
         t=1,

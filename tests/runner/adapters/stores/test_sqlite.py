@@ -155,6 +155,26 @@ async def test_a_newer_format_is_refused_and_left_alone(path: Path) -> None:
     await journals.close()
 
 
+async def test_a_journal_of_format_1_goes_on_and_takes_blobs(path: Path) -> None:
+    journals = journals_at(path)
+    await journals.open("one")
+    await started(journals)
+    await journals.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE blobs; PRAGMA user_version = 1;")
+    await journals.open("two")
+    claimed = await journals.claim("r1")
+    assert claimed is not None
+    assert (claimed.records, claimed.blobs) == ((b'["S",1]',), {})
+    await journals.append(claimed.hold, [done()], RUNNING, blobs={"d1": b"body"})
+    await journals.close()
+    await journals.open("three")
+    stored = await journals.read("r1")
+    assert stored is not None
+    assert stored.blobs == {"d1": b"body"}
+    await journals.close()
+
+
 async def test_another_programs_database_is_refused_and_left_alone(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE songs (title TEXT)")

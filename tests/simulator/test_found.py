@@ -3,7 +3,6 @@
 import asyncio
 from random import Random
 
-from runner.adapters.stores.memory import MemoryJournals
 from runner.engine.intake import take_in
 from runner.engine.start import Starter
 from runner.ports import StoreUnavailable
@@ -19,6 +18,7 @@ from tests.support.sim_life import Reaper
 from tests.support.sim_loop import SkewedClock, run_seeded
 from tests.support.sim_runner import SimRunner
 from tests.support.sim_services import Services
+from tests.support.sim_shelf import MemoryShelf
 from tests.support.sim_store import StoreWeather
 
 
@@ -61,12 +61,12 @@ def test_of_many_that_start_one_run_while_the_store_is_away_one_drives_it() -> N
         one = simulated(0)
         weather = StoreWeather(away=True)
         services = Services(rng=Random(1), chronicle=chronicle, facts_of=one.facts.get)
-        memory = MemoryJournals(SkewedClock(loop))
+        shelf = MemoryShelf(SkewedClock(loop), alone=False)
         reaper = Reaper(rng=Random(1), chronicle=chronicle, kills=0, pauses=0)
         runner = SimRunner(
-            "r", memory=memory, weather=weather, reaper=reaper, services=services, programs=[one], rng=Random(1)
+            "r", shelf=shelf, weather=weather, reaper=reaper, services=services, programs=[one], rng=Random(1)
         )
-        await runner.life.store.open("r")
+        await runner.life.open()
         message = Message(stream="http", path="/main", method="POST", input={"n": 1}, headers={}, time=0, key="k")
         starter = Starter(runner.driver)
 

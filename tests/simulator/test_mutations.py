@@ -9,7 +9,7 @@ from tests.support.sim_mutations import MUTATIONS, Mutation
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[one.name for one in MUTATIONS])
 def test_a_rule_that_is_switched_off_is_missed(mutation: Mutation) -> None:
-    batch = hunt(mutation, enough=60, most=500)
+    batch = hunt(mutation, enough=40, most=500)
     first = min(batch.violations, default=None)
     print(f"{mutation.name}: found in {len(batch.violations)} of {batch.seeds} seeds, first at {first}")
     print(batch.wrong())

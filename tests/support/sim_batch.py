@@ -6,9 +6,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from tests.support.sim_chronicle import Chronicle
-from tests.support.sim_judge import judge, witness
+from tests.support.sim_judge import judge
 from tests.support.sim_mutations import Mutation
-from tests.support.sim_run import Plan, simulate
+from tests.support.sim_plan import USUAL, Plan
+from tests.support.sim_run import simulate
+from tests.support.sim_witness import witness
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,11 +39,11 @@ class Batch:
         )
 
 
-def play_batch(seeds: Iterable[int]) -> Batch:
+def play_batch(seeds: Iterable[int], plan: Plan = USUAL) -> Batch:
     """Play these seeds and judge each."""
     batch, hashed = Batch(), hashlib.sha256()
     for seed in seeds:
-        played = simulate(seed)
+        played = simulate(seed, plan)
         hashed.update(played.hash.encode())
         batch.seeds += 1
         batch.runs += len(played.runs)

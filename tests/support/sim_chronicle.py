@@ -14,7 +14,19 @@ class Appended:
     count: int
     owner: str
     epoch: int
+    #: The run whose append bore this one; empty: a trigger did.
+    by: str = ""
     at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A signal lies in a run's inbox: the store has said so."""
+
+    run: str
+    name: str
+    #: As `known_id` has it.
+    id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +55,12 @@ class Served:
     at: float
 
 
-Event: TypeAlias = Appended | Left | Served
+Event: TypeAlias = Appended | Kept | Left | Served
+
+
+def known_id(name: str, id: str) -> str:  # noqa: A002 - the word of the language
+    """A signal's id as far as the seed decides it: an operator's is drawn from the machine's chance."""
+    return "" if name.startswith("$") and not id.startswith("late ") else id
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from runner.definitions.bundle import bundle, open_bundle
+from runner.definitions.bundle import bundle, entered_by, open_bundle
 from runner.definitions.load import load_texts
 from runner.definitions.world import World as Settings
 from runner.saga.definition import Program
@@ -49,6 +49,8 @@ class Made:
     #: Place of each name among its neighbours: steps in a list, branches in a fork.
     places: dict[str, int]
     parallel_undo: bool
+    #: What `onFail` of it starts.
+    follow_up: "Made | None" = None
 
 
 @dataclass(slots=True)
@@ -75,12 +77,18 @@ class _Maker:
 
     def step(self, depth: int, place: int, *, forward: bool) -> dict[str, Any]:
         kinds = ["call"] * 12 + ["emit"] * 2 + ["read", "set", "wait", "listen"]
+        kinds += ["raise"] if self.chance(0.3) else []
         kinds += ["switch"] if depth < 3 and self.size < 14 else []
         if depth < 2 and self.size < 10:
             kinds += ["for", "for", "fork", "fork"] + ([] if forward else ["run", "run"])
         kind = self.rng.choice(kinds)
         if kind in ("call", "emit"):
-            return self.effect(kind, place, depth, forward=forward)
+            made = self.effect(kind, place, depth, forward=forward)
+            return made | ({"when": "input.n > 2"} if self.chance(0.08) else {})
+        if kind == "raise":
+            if forward:
+                return self.effect("call", place, depth, forward=True)
+            return {"when": f"input.n > {self.rng.randint(5, 8)}", "raise": {"type": "no-more", "status": 409}}
         self.size += 1
         name = self.name("s", place)
         self.facts[name] = Facts(kind=kind)
@@ -104,6 +112,8 @@ class _Maker:
             loop: dict[str, Any] = {"each": f"x_{name}", "in": list(range(self.rng.randint(1, 3)))}
             if self.chance(0.5):
                 loop["parallel"] = 2
+            elif self.chance(0.3):
+                loop = {"max": self.rng.randint(1, 3), "until": "index > 0"}
             made |= {"for": loop | {"steps": self.steps(depth + 1, 1, 2, forward=forward)}}
         elif kind == "fork":
             branches = {
@@ -116,6 +126,8 @@ class _Maker:
             if self.chance(0.15):
                 child["timeout"] = "5s"
             child["steps"] = self.steps(depth + 1, 1, 3)
+            if self.chance(0.2):
+                child["steps"].append({"return": {"n": "${ input.n }"}})
             made |= {"run": {"saga": child["id"], "input": {"n": "${ input.n }"}}}
         if kind in ("for", "fork", "run", "switch") and self.chance(0.3):
             made["catch"] = self.catch(depth, forward=forward)
@@ -196,6 +208,8 @@ class _Maker:
         main: dict[str, Any] = {"id": "main", "path": "/main", "compensation": self.policy()}
         if self.chance(0.2):
             main["timeout"] = self.rng.choice(("6s", "20s"))
+        if self.chance(0.4):
+            main["onFail"] = self.mourner()
         steps = self.steps(0, 2, 4)
         if self.chance(0.35):
             steps.append(self.effect("call", len(steps), 0, pivot=True))
@@ -205,6 +219,14 @@ class _Maker:
         elif self.chance(0.2):
             steps.append({"return": {"n": "${ input.n }"}})
         return main | {"steps": steps}
+
+    def mourner(self) -> str:
+        """The saga that an `onFail` starts; it names itself as its own, and that must start nothing."""
+        mourner = {"id": "mourn", "compensation": self.policy(), "onFail": "mourn"}
+        self.children.append(mourner)
+        steps = [self.effect("emit", 0, 2), self.effect("call", 1, 2)]
+        mourner["steps"] = steps[: self.rng.randint(1, 2)]
+        return "mourn"
 
     def shop(self) -> dict[str, Any]:
         """An order: three effects, the last of them the pivot, and a record about it."""
@@ -229,11 +251,17 @@ def made_by(rng: Random, *, shop: bool = False) -> Made:
     wrong = [finding for finding in loaded.findings if finding.severity == "error"]
     assert not wrong, "\n".join(f"{one.code} {one.line}: {one.message}" for one in wrong) + "\n" + text
     _, body = bundle(loaded.catalog, next(one for one in loaded.catalog if one.id == "main"), {})
-    return Made(
-        text=text,
-        program=open_bundle(body),
-        body=body,
-        facts=maker.facts,
-        places=maker.places,
-        parallel_undo=any(one["compensation"].get("order") == "parallel" for one in [main, *maker.children]),
-    )
+
+    def entered(body: bytes, follow_up: Made | None) -> Made:
+        return Made(
+            text=text,
+            program=open_bundle(body),
+            body=body,
+            facts=maker.facts,
+            places=maker.places,
+            parallel_undo=any(one["compensation"].get("order") == "parallel" for one in [main, *maker.children]),
+            follow_up=follow_up,
+        )
+
+    after = entered(entered_by(body, main["onFail"])[1], None) if "onFail" in main else None
+    return entered(body, after)

@@ -1,38 +1,51 @@
 """The judge of a simulated world: he hears the services' tables, the requests and the journals, never a runner's word.
 
-Every rule names the invariant that it holds (I1-I15 as far as one store has them) and is written down from the
-records alone: what may have run is read off `B`, `D`, `F`, `U`, and what had to be undone follows from that.
+Every rule names the invariant that it holds and is written down from the records alone: what may have run is read off
+`B`, `D`, `F`, `U`, and what had to be undone follows from that. What an operator said of a step is his word, and binds
+nobody else. The invariants, and where each is held:
+
+- I1 every run ends once, or is left to a person for a reason (`_end`); I11 one run per trigger (`judge`, `_end`)
+- I2, I3 what is in force at the services is what the end says (`_effects`), and no run turns behind its pivot (`_turn`)
+- I4 nothing is sent without a durable intent (`_requests`), nothing is undone that cannot have run (`_turn`)
+- I5 nothing is sent behind the turn or the end by who wrote it (`_requests`); I6 no record goes on there (`_records`)
+- I7 undo in the order of the tree (`_turn`, `_attempt`); I8 all that may have run is undone, or listed (`_undone`)
+- I9 one writer per epoch, epochs never fall (`_writers`); I10 one key, one content (`_requests`)
+- I12 the fold comes to the same from everywhere (`_replayed`); I13 owned and due is what is unfinished (`judge`)
+- I14 a sweep forgets what has ended, and nothing else (`judge`); I15 one key, one answer (`judge`)
+- signals are merged once, in their order, and none that was taken is forgotten (`_signals`)
+- what `onFail` names is started once, by the append of the end (`_followed`)
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+from runner.engine.identify import keyed_run_id
+from runner.engine.intake import ON_FAIL
 from runner.saga.advance import RunState, advance
 from runner.saga.journal import (
+    TIMEOUT,
     UNDO,
     Begun,
     Done,
     Ended,
-    Record,
     Refused,
-    RetryPlanned,
     ScopeTurned,
     Signalled,
     Started,
     Turned,
     Unknown,
-    Waiting,
     decode,
     encode,
 )
 from runner.saga.scope import key_of, undo_key
 from runner.saga.state import JournalInvalid
 from tests.support.playing import picture
-from tests.support.sim_chronicle import Appended, Chronicle, Left
+from tests.support.sim_chronicle import Appended, Kept, Left, known_id
 from tests.support.sim_definitions import NONE
 from tests.support.sim_definitions import UNDO as HAS_UNDO
-from tests.support.sim_run import Played, Told
+from tests.support.sim_fate import STEERING, Fate, steer, take_into
+from tests.support.sim_plan import Played, Told
 
 ENDS = frozenset({"completed", "compensated", "failed", "cancelled"})
 #: Why a run may be left to a person.
@@ -43,32 +56,6 @@ _UNDO_MARK = "/$undo/"
 
 
 @dataclass(slots=True)
-class Fate:
-    """What the journal tells of one path so far."""
-
-    open: bool = False
-    done: bool = False
-    unknown: bool = False
-    #: Kind of the last fault; empty: none since.
-    refused: str = ""
-
-    def take(self, record: Record) -> None:
-        if isinstance(record, Begun):
-            self.unknown = self.unknown or self.open
-            self.open = True
-        elif isinstance(record, Done):
-            self.open, self.done, self.refused = False, True, ""
-        elif isinstance(record, Refused):
-            self.open, self.refused = False, record.fault.kind
-        elif isinstance(record, Unknown):
-            self.open, self.unknown, self.refused = False, True, ""
-
-    @property
-    def may_have_run(self) -> bool:
-        return self.open or self.done or self.unknown
-
-
-@dataclass(slots=True)
 class _Case:
     """One run before the judge."""
 
@@ -76,6 +63,7 @@ class _Case:
     told: Told
     appended: list[tuple[int, Appended]]
     left: list[tuple[int, Left]]
+    kept: list[Kept]
     fates: dict[str, Fate] = field(default_factory=dict)
     #: Paths whose undo has begun.
     tried: set[str] = field(default_factory=set)
@@ -84,6 +72,11 @@ class _Case:
 
     def name(self, path: str) -> str:
         return next((part for part in reversed(path.split("/")) if part in self.told.made.facts), "")
+
+    def knows(self, path: str) -> bool:
+        """Whether a path's step has effects, or is part of an undo."""
+        facts = self.told.made.facts.get(self.name(path))
+        return facts is not None and (facts.effects or _UNDO_MARK in path)
 
     def place(self, path: str) -> tuple[int, ...]:
         """Where a path stands in the tree: what comes later is greater."""
@@ -110,22 +103,29 @@ class _Case:
 def judge(played: Played) -> list[str]:
     """Every violation, as a sentence that begins with its invariant."""
     wrong = [f"I11 the trigger of {run} was taken, and there is no run" for run in played.lost]
+    wrong += [f"I11 nothing accounts for {run}" for run in played.strangers]
     wrong += [f"I1 a runner's task broke: {what}" for what in played.broken]
     wrong += [f"I13 {run} is owned by somebody, at the end of everything" for run in played.owned]
     wrong += [f"I13 {run} is due, at the end of everything" for run in played.due]
+    unfinished = {run for run, told in played.runs.items() if told.row.ended_at is None}
+    for run in sorted(unfinished ^ set(played.unswept)):
+        wrong.append(f"I14 {run} is {'forgotten, and has not ended' if run in unfinished else 'ended, and stays'}")
     for run, replies in played.replies.items():
         if len(set(replies)) > 1:
             wrong.append(f"I15 {run} was answered in several ways: {sorted(set(replies))}")
     appended: dict[str, list[tuple[int, Appended]]] = {}
     left: dict[str, list[tuple[int, Left]]] = {}
+    kept: dict[str, list[Kept]] = {}
     for number, event in enumerate(played.chronicle.events):
         if isinstance(event, Appended):
             appended.setdefault(event.run, []).append((number, event))
         elif isinstance(event, Left):
             left.setdefault(event.run, []).append((number, event))
+        elif isinstance(event, Kept):
+            kept.setdefault(event.run, []).append(event)
     for run, told in played.runs.items():
-        case = _Case(run, told, appended.get(run, []), left.get(run, []))
-        for verdict in (_end, _writers, _records, _requests, _effects):
+        case = _Case(run, told, appended.get(run, []), left.get(run, []), kept.get(run, []))
+        for verdict in (_end, _writers, _signals, _records, _requests, _effects, _followed):
             wrong += [f"{text} ({run})" for text in verdict(case, played)]
         wrong += [f"{text} ({run})" for text in _replayed(case, Random(played.seed))]
     return wrong
@@ -166,6 +166,42 @@ def _writers(case: _Case, played: Played) -> Iterator[str]:
         yield f"I9 {len(case.told.records)} records are stored, and {length} were appended"
 
 
+def _signals(case: _Case, played: Played) -> Iterator[str]:
+    """What lay in the inbox is in the journal: once, in order, and all of it where the run could still hear it."""
+    merged = [record for record in case.told.records if isinstance(record, Signalled) and record.name != TIMEOUT]
+    given = [(one.name, one.id) for one in case.kept]
+    heard = [(record.name, known_id(record.name, record.id)) for record in merged]
+    if heard != given[: len(heard)]:
+        yield f"I11 the signals {given} were merged as {heard}"
+    deaf = case.told.row.ended_at is not None or case.told.row.reason == "poison"
+    if len(heard) < len(given) and not deaf:
+        yield f"I13 of the signals {given} only {len(heard)} were merged"
+    if len({record.id for record in merged}) != len(merged):
+        yield "I11 a signal was merged twice"
+
+
+def _followed(case: _Case, played: Played) -> Iterator[str]:
+    """`onFail`: a run of its own, once, in the append of the end; never where there is none, or of what it started."""
+    follower = keyed_run_id(ON_FAIL, case.run)
+    after, last = case.told.made.follow_up, case.told.records[-1]
+    due = after is not None and isinstance(last, Ended) and last.status != "completed"
+    told = played.runs.get(follower)
+    if told is None or not due:
+        if due or told is not None:
+            yield f"I11 onFail was {'not ' if due else ''}started"
+        return
+    births = [one for one in played.chronicle.events if isinstance(one, Appended) and one.run == follower]
+    at = played.chronicle.events.index(case.appended[-1][1])
+    if births[0].by != case.run or played.chronicle.events[at + 1] is not births[0]:
+        yield "I11 what onFail started was not started by the append of the end"
+    started = told.records[0]
+    assert isinstance(started, Started)
+    given = started.input
+    assert isinstance(last, Ended)
+    if not isinstance(given, dict) or given["run"]["status"] != last.status or given["run"]["id"] != case.run:  # type: ignore[index,call-overload]
+        yield f"I11 what onFail started was told {given}"
+
+
 def _records(case: _Case, played: Played) -> Iterator[str]:
     """I4, I6, I7, I8 and the pivot's rules: what the journal says in which order."""
     turned = False
@@ -179,8 +215,13 @@ def _records(case: _Case, played: Played) -> Iterator[str]:
             below = path if isinstance(record, ScopeTurned) else None
             yield from _turn(case, record, below)
             turned = turned or isinstance(record, Turned)
-        elif isinstance(record, Begun | Done | Refused | Unknown):
-            yield from _attempt(case, record, begun_undos)
+        elif isinstance(record, Signalled) and record.name in STEERING:
+            steer(case.fates, record)
+        else:
+            if isinstance(record, Begun | Done | Refused | Unknown):
+                yield from _attempt(case, record, begun_undos)
+            if case.knows(path):
+                take_into(case.fates, record)
     yield from _undone(case)
 
 
@@ -199,7 +240,7 @@ def _turn(case: _Case, record: Turned | ScopeTurned, below: str | None) -> Itera
         return
     for path, fate in case.fates.items():
         facts = kinds[case.name(path)]
-        if not facts.pivot or _UNDO_MARK in path:
+        if not facts.pivot or _UNDO_MARK in path or fate.denied:
             continue
         if fate.done:
             yield f"I2 the run turns behind its pivot {path}"
@@ -224,14 +265,11 @@ def _attempt(case: _Case, record: Begun | Done | Refused | Unknown, begun_undos:
             before = [other for other in begun_undos[:-1] if case.place(other) < case.place(base)]
             if before and not case.told.made.parallel_undo and _same_turn(case, before[-1], base):
                 yield f"I7 {base} is undone after {before[-1]}, which came before it"
-        case.fates.setdefault(path, Fate()).take(record)
         return
-    if not facts.effects:
-        return
-    fate = case.fates.setdefault(path, Fate())
-    if isinstance(record, Begun) and facts.idempotent is False and (fate.open or fate.unknown):
+    fate = case.fates.get(path, Fate())
+    again = fate.open or fate.unknown
+    if isinstance(record, Begun) and facts.idempotent is False and again and not fate.sent_again:
         yield f"I10 {path} is not idempotent, and is sent again"
-    fate.take(record)
 
 
 def _same_turn(case: _Case, one: str, other: str) -> bool:
@@ -296,12 +334,15 @@ def _effects(case: _Case, played: Played) -> Iterator[str]:
     paths = {key_of(case.run, path): path for path in case.fates if _UNDO_MARK not in path}
     listed = {item.step for item in last.leftovers} if isinstance(last, Ended) else set()
     in_force = {key: many for key, many in played.effects.items() if key.startswith(case.run + ".")}
+    by_hand = {path.partition(_UNDO_MARK)[0] for path, fate in case.fates.items() if fate.by_hand}
     for key, many in in_force.items():
-        if many > 1:
-            yield f"I2 {key} has its effect {many} times"
         path = paths.get(key)
         if path is None:
             yield f"I4 {key} has an effect, and no step of the journal"
+            continue
+        if many > 1 and not case.fates[path].sent_again:
+            yield f"I2 {key} has its effect {many} times"
+        if path in by_hand:
             continue
         if not isinstance(last, Ended) or path in listed:
             continue
@@ -311,7 +352,7 @@ def _effects(case: _Case, played: Played) -> Iterator[str]:
             yield f"I3 {key} is in force after {last.status}, and is not listed"
     if isinstance(last, Ended) and last.status == "completed":
         for key, path in paths.items():
-            if case.fates[path].done and path not in case.tried and key not in in_force:
+            if case.fates[path].done and path not in case.tried | by_hand and key not in in_force:
                 yield f"I2 {key} is done in a completed run, and not in force"
 
 
@@ -333,49 +374,3 @@ def _replayed(case: _Case, rng: Random) -> Iterator[str]:
         return
     if grown.status != case.told.row.status and case.told.row.reason != "poison":
         yield f"I12 the journal says {grown.status}, the store {case.told.row.status}"
-
-
-def witness(played: Played, seen: Chronicle) -> None:
-    """Count into `seen` what ought to happen sometimes, or the judge has not been put to the test."""
-    for what, many in played.chronicle.seen.items():
-        seen.seen[what] = seen.seen.get(what, 0) + many
-    appended: dict[str, list[Appended]] = {}
-    for event in played.chronicle.events:
-        if isinstance(event, Appended):
-            appended.setdefault(event.run, []).append(event)
-    for run, told in played.runs.items():
-        seen.count(f"ended {told.row.status}")
-        epochs = [one.epoch for one in appended.get(run, ()) for _ in range(one.count)]
-        _witness_run(told.records, epochs, seen)
-
-
-def _witness_run(records: list[Record], epochs: list[int], seen: Chronicle) -> None:
-    fates: dict[str, Fate] = {}
-    crashed: set[str] = set()
-    turned = False
-    for at, record in enumerate(records):
-        taken_over = 0 < at < len(epochs) and epochs[at] != epochs[at - 1]
-        if taken_over:
-            seen.count("takeover during undo" if turned else "takeover")
-        if isinstance(record, Turned):
-            turned = True
-            seen.count(f"turned by {record.cause}")
-        elif isinstance(record, ScopeTurned):
-            seen.count("scope turned")
-        elif isinstance(record, Signalled) and record.name.startswith("$"):
-            busy = any(fate.open for fate in fates.values())
-            seen.count(f"{record.name} {'during flight' if busy else 'at rest'}")
-        elif isinstance(record, RetryPlanned):
-            seen.count("retry planned")
-        elif isinstance(record, Waiting):
-            seen.count("waited")
-        elif isinstance(record, Begun | Done | Refused | Unknown):
-            fate = fates.setdefault(record.path, Fate())
-            if isinstance(record, Begun) and record.path in crashed:
-                seen.count("resent after crash")
-                crashed.discard(record.path)
-            if isinstance(record, Unknown) and record.crash:
-                crashed.add(record.path)
-            if isinstance(record, Refused) and fate.unknown:
-                seen.count("unknown then refused")
-            fate.take(record)

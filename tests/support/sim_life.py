@@ -8,8 +8,9 @@ import asyncio
 from dataclasses import dataclass, field
 from random import Random
 
-from runner.adapters.stores.memory import MemoryJournals
+from runner.ports import Journals
 from tests.support.sim_chronicle import Chronicle
+from tests.support.sim_shelf import Shelf
 
 ALIVE, PAUSED, DEAD = "alive", "paused", "dead"
 
@@ -19,11 +20,16 @@ class Life:
     """Whether a runner's ports answer."""
 
     owner: str
-    store: MemoryJournals
+    shelf: Shelf
+    #: Set by `open`.
+    store: Journals = field(init=False)
     state: str = ALIVE
     #: Set when it dies, so that an heir is started.
     died: asyncio.Event = field(default_factory=asyncio.Event)
     _held: list[asyncio.Future[None]] = field(default_factory=list)
+
+    async def open(self) -> None:
+        self.store = await self.shelf.open(self.owner)
 
     async def gate(self) -> None:
         """Passes while it lives, holds while it is paused, and for ever once it is dead."""
@@ -44,16 +50,16 @@ class Life:
         if self.state != PAUSED:
             return
         self.state = ALIVE
-        self.store._world.alive.add(self.owner)
+        self.shelf.regain(self.owner)
         held, self._held = self._held, []
         for one in held:
             if not one.done():
                 one.set_result(None)
 
     def lose_lease(self) -> None:
-        """The store takes it for dead. The memory store has no leases of its own, so this stands in for one."""
+        """The store takes it for dead."""
         if self.state != ALIVE:
-            self.store._world.alive.discard(self.owner)
+            self.shelf.lose(self.owner)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

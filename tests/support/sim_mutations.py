@@ -5,7 +5,7 @@ The product has no such switches. Each of these puts another function in the pla
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -13,11 +13,14 @@ from unittest.mock import patch
 import msgspec
 
 from runner.adapters.stores.entry import Entry
+from runner.adapters.stores.memory import MemoryJournals
+from runner.engine.adopt import Adopter
 from runner.engine.drive import Driver
 from runner.engine.live import Live
 from runner.engine.perform import Performer
-from runner.ports import Hold, Note
-from runner.saga import attempts, turning, undoing, walking
+from runner.engine.programs import Programs
+from runner.ports import Fenced, Hold, NewRun, Note, StoreUnavailable, Unread
+from runner.saga import attempts, steering, turning, undoing, walking
 from runner.saga.advance import RunState
 from runner.saga.attempts import Fail
 from runner.saga.command import Attempt, Command
@@ -25,6 +28,7 @@ from runner.saga.exchange import Request, StreamRecord
 from runner.saga.journal import Ended, Refused, Unknown
 from runner.saga.state import PIVOT_DONE, State
 from runner.saga.tree import COMPLETED, Block, Frame, Plan, Spot
+from tests.support.sim_store import SimJournals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,8 +213,149 @@ def _a_caught_step_is_not_undone() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _an_append_is_not_known_again() -> Iterator[None]:
+    """R2 off: what was stored and whose answer was lost is refused when it comes again."""
+    admits = Entry.admits
+
+    def strict(self: Entry, hold: Hold, count: int, note: Note) -> bool:
+        if not admits(self, hold, count, note):
+            raise self.fenced(hold)
+        return True
+
+    with patch.object(Entry, "admits", strict):
+        yield
+
+
+@contextmanager
+def _a_lost_claim_is_forgotten() -> Iterator[None]:
+    """R3 off: a run that the store gave us without our hearing of it is nobody's to drive."""
+    adopt = Adopter.adopt
+
+    async def careless(self: Adopter, run: str) -> bool:
+        try:
+            return await adopt(self, run)
+        finally:
+            self.unsure.clear()
+
+    with patch.object(Adopter, "adopt", careless):
+        yield
+
+
+@contextmanager
+def _an_unknown_append_is_taken_for_done() -> Iterator[None]:
+    """R4 off: what depends on an append leaves although nobody knows of it."""
+    append = SimJournals.append
+
+    async def hopeful(self: SimJournals, hold: Hold, *args: Any, **more: Any) -> Any:
+        try:
+            return await append(self, hold, *args, **more)
+        except StoreUnavailable:
+            hold.length += len(args[0])
+            return ()
+
+    with patch.object(SimJournals, "append", hopeful):
+        yield
+
+
+@contextmanager
+def _who_is_fenced_goes_on() -> Iterator[None]:
+    """R5 off."""
+    append = Driver._append
+
+    async def deaf(self: Driver, live: Live, release: bool) -> None:
+        with suppress(Fenced):
+            await append(self, live, release)
+
+    with patch.object(Driver, "_append", deaf):
+        yield
+
+
+@contextmanager
+def _what_onfail_names_is_started_by_itself() -> Iterator[None]:
+    """The run exists before the end that it follows, or without one."""
+    follow_up = Programs.follow_up
+
+    async def apart(self: Programs, state: RunState, now: int) -> tuple[tuple[NewRun, Note], ...]:
+        for new, note in await follow_up(self, state, now):
+            with suppress(StoreUnavailable):
+                await self._journals.create(new, note, start=False)
+        return ()
+
+    with patch.object(Programs, "follow_up", apart):
+        yield
+
+
+@contextmanager
+def _what_onfail_started_has_an_onfail() -> Iterator[None]:
+    def wants(state: RunState) -> bool:
+        return state.ended is not None and state.ended.status != "completed" and bool(state.program.saga.on_fail)
+
+    with patch("runner.engine.drive.wants_follow_up", wants), patch("runner.engine.start.wants_follow_up", wants):
+        yield
+
+
+@contextmanager
+def _a_signal_is_taken_in_whenever_it_is_told_of() -> Iterator[None]:
+    def eager(self: Live, unread: tuple[Unread, ...]) -> None:
+        self.inbox.extend(unread)
+        self.rouse()
+
+    with patch.object(Live, "hear", eager):
+        yield
+
+
+@contextmanager
+def _a_signal_wakes_nobody() -> Iterator[None]:
+    """A run that is let go, or was, does not become due by a signal."""
+    with patch.object(Entry, "wake", lambda self, now: None):
+        yield
+
+
+@contextmanager
+def _an_operator_may_do_anything_to_what_is_parked() -> Iterator[None]:
+    def easy(run: State, name: str, body: dict[str, Any]) -> str:
+        return "" if steering._meant(run, body) else "Nothing of the run is parked."
+
+    with patch.object(steering, "objection", easy), patch("runner.engine.operate.objection", easy):
+        yield
+
+
+@contextmanager
+def _a_run_is_cancelled_behind_its_pivot() -> Iterator[None]:
+    def any_time(self: State) -> bool:
+        return self.ended is None and self.turned is None and not self.owed and not self.root.block.halted
+
+    with patch.object(State, "cancellable", property(any_time)):
+        yield
+
+
+@contextmanager
+def _an_undo_that_is_skipped_counts_as_done() -> Iterator[None]:
+    with patch.object(turning, "undo_skipped", turning.undo_done):
+        yield
+
+
+@contextmanager
+def _a_sweep_forgets_what_is_parked() -> Iterator[None]:
+    sweep = MemoryJournals.sweep
+
+    async def thorough(self: MemoryJournals, ended_before: int, limit: int) -> int:
+        for run in self._shelf.runs.values():
+            if run.entry.status == "parked":
+                run.entry.ended_at = 0
+        return await sweep(self, ended_before, limit)
+
+    with patch.object(MemoryJournals, "sweep", thorough):
+        yield
+
+
 MUTATIONS: Sequence[Mutation] = (
     Mutation(name="R1 fencing", off=_nobody_is_fenced),
+    Mutation(name="R2 an append that comes again is known", off=_an_append_is_not_known_again),
+    Mutation(name="R3 a claim without an answer is sent again", off=_a_lost_claim_is_forgotten),
+    Mutation(name="R4 an append without an answer is sent again first", off=_an_unknown_append_is_taken_for_done),
+    Mutation(name="R5 who is fenced stops", off=_who_is_fenced_goes_on),
     Mutation(name="R6 a takeover marks the open step unknown first", off=_takeover_trusts_what_is_open),
     Mutation(name="R7 all that may have run is undone", off=_only_completed_steps_are_undone),
     Mutation(name="R8 unknown sticks", off=_a_refusal_settles_what_was_unknown),
@@ -225,4 +370,12 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation(name="what is not idempotent is never resent", off=_what_is_not_idempotent_is_resent),
     Mutation(name="undo in reverse", off=_undo_in_the_order_of_the_steps),
     Mutation(name="a caught step is undone first", off=_a_caught_step_is_not_undone),
+    Mutation(name="onFail in the append of the end", off=_what_onfail_names_is_started_by_itself),
+    Mutation(name="onFail has no onFail", off=_what_onfail_started_has_an_onfail),
+    Mutation(name="a signal is merged once", off=_a_signal_is_taken_in_whenever_it_is_told_of),
+    Mutation(name="a signal wakes its run", off=_a_signal_wakes_nobody),
+    Mutation(name="an action that does not fit changes nothing", off=_an_operator_may_do_anything_to_what_is_parked),
+    Mutation(name="no cancel behind the pivot", off=_a_run_is_cancelled_behind_its_pivot),
+    Mutation(name="an undo that is skipped is left over", off=_an_undo_that_is_skipped_counts_as_done),
+    Mutation(name="a sweep forgets only what has ended", off=_a_sweep_forgets_what_is_parked),
 )

@@ -4,25 +4,29 @@ Everything that happens follows from the seed. `simulate` tells what happened; w
 """
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
 import msgspec
 
-from runner.adapters.stores.memory import MemoryJournals
 from runner.engine.identify import keyed_run_id
-from runner.ports import Filter, RunRow, Signal, StoreError
-from runner.saga.journal import CANCEL, Record, Signalled, encode, unpack
+from runner.engine.intake import ON_FAIL
+from runner.ports import Filter, Journals, RunRow, Signal, StoreError
+from runner.saga.journal import unpack
 from runner.saga.message import Message, Reply, Wishes
 from tests.support.sim_chronicle import Chronicle
 from tests.support.sim_definitions import SERVICES, SIGNALS, Facts, Made, made
 from tests.support.sim_life import ALIVE, Reaper
 from tests.support.sim_loop import SkewedClock, run_seeded
+from tests.support.sim_operate import CANCEL, LOOK, Act, any_act, fitting_act, send
+from tests.support.sim_plan import USUAL, Plan, Played, Told
 from tests.support.sim_runner import SimRunner
-from tests.support.sim_services import Services, Weather, storm
+from tests.support.sim_services import Services
+from tests.support.sim_shelf import MEMORY, MemoryShelf, Shelf, SqliteShelf
 from tests.support.sim_store import StoreWeather
 
 T = TypeVar("T")
@@ -31,87 +35,30 @@ T = TypeVar("T")
 PROGRAMS = 600
 #: Seconds of storm, and how long after it everything must have come to its end.
 STORM, PATIENCE = 30.0, 900.0
+#: Where files cost no disk, if there is such a place.
+_FASTEST = "/dev/shm" if Path("/dev/shm").is_dir() else None
 #: Answers that say that there is none yet.
 NOT_YET = frozenset({"store-away", "stopping", "run-in-progress", "too-many-runs"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How much of everything; the seed decides when and to whom."""
-
-    runners: int = 2
-    runs: int = 6
-    kills: int = 4
-    pauses: int = 3
-    outages: int = 2
-    jumps: int = 2
-    cancels: float = 0.2
-    storm: Callable[[], Weather] = storm
-    store: float = 0.02
-    barrier: bool = True
-    #: See `Reaper.strikes` and `Services.script`.
-    strikes: frozenset[int] = frozenset()
-    script: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    #: Takes the place of the programs that the seed would choose.
-    programs: tuple[Made, ...] = ()
-
-
-@dataclass(slots=True, kw_only=True)
-class Told:
-    """One run as the store has it at the end."""
-
-    made: Made
-    row: RunRow
-    records: list[Record]
-
-
-@dataclass(slots=True, kw_only=True)
-class Played:
-    """What became of a world."""
-
-    seed: int
-    runs: dict[str, Told] = field(default_factory=dict)
-    #: Triggers that nobody ever took.
-    lost: list[str] = field(default_factory=list)
-    chronicle: Chronicle
-    effects: dict[str, int]
-    #: Final replies by run: status and body.
-    replies: dict[str, list[tuple[int, bytes]]]
-    #: What a task of a runner broke with, which nobody expected.
-    broken: list[str] = field(default_factory=list)
-    #: Runs that the store takes for owned, or due.
-    owned: list[str] = field(default_factory=list)
-    due: list[str] = field(default_factory=list)
-
-    @property
-    def hash(self) -> str:
-        """Of every journal and every request, in order."""
-        hashed = hashlib.sha256()
-        for run, kept in sorted(self.runs.items()):
-            hashed.update(f"{run} {kept.row.status} {kept.row.reason}".encode())
-            for record in kept.records:
-                if isinstance(record, Signalled) and record.name == CANCEL:
-                    record = msgspec.structs.replace(record, id="")  # drawn by the product from the machine's chance
-                hashed.update(encode(record))
-        for event in self.chronicle.events:
-            hashed.update(repr(event).encode())
-        return hashed.hexdigest()[:16]
 
 
 class _World:
     """All that the coroutines of one simulation share."""
 
-    def __init__(self, seed: int, plan: Plan) -> None:
+    def __init__(self, seed: int, plan: Plan, folder: Path) -> None:
         self.seed, self.plan = seed, plan
         self.rng = Random(f"world {seed}")
         self.programs = plan.programs or tuple(made(self.rng.randrange(PROGRAMS)) for _ in range(2))
         self.chronicle = Chronicle()
-        self.memory = MemoryJournals(SkewedClock(asyncio.get_running_loop()))
+        clock = SkewedClock(asyncio.get_running_loop())
+        self.shelf: Shelf = (
+            MemoryShelf(clock, alone=plan.alone) if plan.kept_in == MEMORY else SqliteShelf(folder, clock)
+        )
         self.store = StoreWeather(before=plan.store, after=plan.store)
         self.reaper = Reaper(
             rng=Random(f"reaper {seed}"),
             chronicle=self.chronicle,
             kills=plan.kills,
+            kill=plan.deadly,
             pauses=plan.pauses,
             strikes=plan.strikes,
         )
@@ -126,7 +73,8 @@ class _World:
         self.runners: list[SimRunner] = []
         self.made_of: dict[str, Made] = {}
         self.replies: dict[str, list[tuple[int, bytes]]] = {}
-        self.taken: set[str] = set()
+        #: Runs whose trigger was sent.
+        self.sent: set[str] = set()
         self.broken: list[str] = []
 
     def facts_of(self, key: str) -> Facts | None:
@@ -136,6 +84,13 @@ class _World:
             return None
         return next((one.facts[part] for part in reversed(rest.split(".")) if part in one.facts), None)
 
+    def know(self, run: str, one: Made) -> None:
+        """Whose run this is, and that of what may follow it."""
+        self.sent.add(run)
+        self.made_of[run] = one
+        if one.follow_up is not None:
+            self.made_of[keyed_run_id(ON_FAIL, run)] = one.follow_up
+
     def some_runner(self) -> SimRunner:
         """Any that is not known to be dead; it may be paused."""
         return self.rng.choice([runner for runner in self.runners if not runner.life.died.is_set()])
@@ -143,14 +98,14 @@ class _World:
     async def start(self, owner: str) -> SimRunner:
         runner = SimRunner(
             owner,
-            memory=self.memory,
+            shelf=self.shelf,
             weather=self.store,
             reaper=self.reaper,
             services=self.services,
             programs=self.programs,
             rng=Random(f"{self.seed} {owner}"),
         )
-        await runner.life.store.open(owner)
+        await runner.life.open()
         self.runners.append(runner)
         await runner.keeper.start()
         return runner
@@ -210,36 +165,89 @@ class _World:
             return told.result() if told.done() else handled.result()
 
         run = run_of(message)
-        self.made_of[run] = one
+        self.know(run, one)
         reply: Reply | None = await self.patient(work, seconds)
         if reply is None:
             return False
         body = msgspec.json.decode(reply.body) if reply.body else {}
-        if isinstance(body, dict):
-            if body.get("code") not in NOT_YET - {"run-in-progress"}:
-                self.taken.add(run)
-            if reply.status == 202 or body.get("code") in NOT_YET or body.get("outcome") in ("parked", "compensating"):
-                return False
+        told = body if isinstance(body, dict) else {}
+        if reply.status == 202 or told.get("code") in NOT_YET or told.get("outcome") in ("parked", "compensating"):
+            return False
         self.replies.setdefault(run, []).append((reply.status, reply.body))
         return True
 
     async def meddle(self, rng: Random, message: Message) -> None:
         """Signals and cancels for one run, each at a time of its own."""
         run = run_of(message)
-        acts = [("cancel", "")] if rng.random() < self.plan.cancels else []
-        acts += [("signal", rng.choice(SIGNALS)) for _ in range(rng.randrange(4))]
-        for number, (act, name) in enumerate(acts):
+        names = [CANCEL] if rng.random() < self.plan.cancels else []
+        names += [rng.choice(SIGNALS) for _ in range(rng.randrange(4))]
+        names += ["any"] * rng.randrange(4) if rng.random() < self.plan.operators else []
+        for number, name in enumerate(names):
             await asyncio.sleep(rng.uniform(0, 5))
+            if name in SIGNALS:
+                await self.insist(partial(self.signal, run=run, name=name, number=number))
+            else:
+                if name == "any" and rng.random() < 0.7:
+                    await self.until_parked(run)
+                await self.operate(rng, run, (name, {}) if name == CANCEL else None, number)
+        for number, (pause, action) in enumerate(self.plan.acts, len(names)):
+            await asyncio.sleep(pause)
+            act = None if action == LOOK else any_act(rng, await self.newest.read(run), action)
+            await self.operate(rng, run, act, number)
 
-            async def work(runner: SimRunner, act: str = act, name: str = name, number: int = number) -> str:
-                if act == "cancel":
-                    return await runner.operator.cancel(run, subject="ops", reason="by seed")
-                return await runner.operator.signal(run, Signal(id=f"signal {number}", name=name, body={"n": number}))
+    async def signal(self, runner: SimRunner, *, run: str, name: str, number: int) -> str:
+        self.chronicle.count("signal")
+        return await runner.operator.signal(run, Signal(id=f"signal {number}", name=name, body={"n": number}))
 
-            for _ in range(3):
-                if await self.patient(work, 3.0) is not None:
-                    break
-            self.chronicle.count(act)
+    async def until_parked(self, run: str) -> None:
+        """Wait for a run to need somebody, for as long as an operator cares to watch."""
+        for _ in range(12):
+            kept = await self.newest.read(run)
+            if kept is not None and (kept.row.ended_at is not None or kept.row.status == "parked"):
+                return
+            await asyncio.sleep(1)
+
+    async def operate(self, rng: Random, run: str, act: Act | None, number: int) -> None:
+        """An operator acts, having looked or not."""
+        kept = await self.newest.read(run)
+        parked = kept is not None and kept.row.status == "parked"
+        if act is None and kept is not None and parked and rng.random() < 0.8:
+            act = fitting_act(rng, kept, self.services.effects)
+        act = act or any_act(rng, kept)
+        late = str(number) if rng.random() < 0.25 else ""
+        answer = await self.insist(partial(send, run=run, act=act, late=late))
+        self.chronicle.count(f"{act[0]} {answer}")
+
+    @property
+    def newest(self) -> Journals:
+        """The handle of the runner that came to life last: nothing keeps it from the store itself."""
+        return self.runners[-1].life.store
+
+    async def insist(self, work: Callable[[SimRunner], Any]) -> Any:
+        """Ask some runner, and others where it does not answer."""
+        for _ in range(3):
+            answer = await self.patient(work, 3.0)
+            if answer is not None:
+                return answer
+        return None
+
+    async def rows(self) -> tuple[RunRow, ...]:
+        return (await self.newest.list(Filter(limit=1000))).rows
+
+    async def amend(self) -> None:
+        """After the storm operators look after what is parked, some against each other; runners still die."""
+        rng = Random(f"amend {self.seed}")
+        for round_ in range(3):
+            parked = [row.id for row in await self.rows() if row.status == "parked"]
+            many = [run for run in parked if rng.random() < self.plan.operators for _ in range(rng.randint(1, 2))]
+            if not many:
+                return
+            self.reaper.calm, self.reaper.kills = False, 2
+            acts = [self.operate(rng, run, None, 100 * round_ + at) for at, run in enumerate(many)]
+            await asyncio.gather(*acts)
+            await asyncio.sleep(rng.uniform(0, 6))
+            self.calm()
+            await self.settled([])
 
     async def chaos(self) -> None:
         """Kills, pauses, outages and jumps at any time of the storm."""
@@ -274,8 +282,7 @@ class _World:
     def calm(self) -> None:
         """From now on everything works."""
         self.reaper.calm = True
-        self.services.weather = Weather()
-        self.services.away.clear()
+        self.services.calm()
         self.store.before = self.store.after = 0.0
         self.store.away = False
         for runner in self.runners:
@@ -284,11 +291,9 @@ class _World:
     async def settled(self, triggers: Sequence["asyncio.Task[None]"]) -> bool:
         """Wait until every run is at its end or parked; whether that came about."""
         loop = asyncio.get_running_loop()
-        reader = self.memory.sibling()
-        await reader.open("judge")
         until = loop.time() + PATIENCE
         while loop.time() < until:
-            rows = (await reader.list(Filter(limit=1000))).rows
+            rows = await self.rows()
             if all(one.done() for one in triggers) and all(
                 row.ended_at is not None or row.status == "parked" for row in rows
             ):
@@ -309,8 +314,8 @@ def run_of(message: Message) -> str:
     return keyed_run_id(message.subject, message.path, f"sent:{message.key}")
 
 
-async def _simulate(seed: int, plan: Plan) -> Played:
-    world = _World(seed, plan)
+async def _simulate(seed: int, plan: Plan, folder: Path) -> Played:
+    world = _World(seed, plan, folder)
     asyncio.get_running_loop().set_exception_handler(lambda loop, told: world.broken.append(_what_broke(told)))
     lines = [asyncio.create_task(world.succession(number)) for number in range(plan.runners)]
     await asyncio.sleep(0.01)
@@ -320,6 +325,7 @@ async def _simulate(seed: int, plan: Plan) -> Played:
     await storm_
     world.calm()
     await world.settled(triggers)
+    await world.amend()
     for number in range(plan.runs):
         await _ask_again(world, number)
     await asyncio.sleep(20)  # what lingers somewhere comes now, or never
@@ -332,6 +338,7 @@ async def _simulate(seed: int, plan: Plan) -> Played:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     played.broken = [one for one in world.broken if one]
+    await world.shelf.close()
     return played
 
 
@@ -349,26 +356,24 @@ async def _ask_again(world: _World, number: int) -> None:
 
 async def _told(world: _World) -> Played:
     played = Played(seed=world.seed, chronicle=world.chronicle, effects=world.services.effects, replies=world.replies)
-    reader = world.memory.sibling()
-    await reader.open("witness")
-    for row in (await reader.list(Filter(limit=1000))).rows:
-        kept = await reader.read(row.id)
+    store = world.newest
+    for row in await world.rows():
+        kept = await store.read(row.id)
         assert kept is not None
+        if row.id not in world.made_of:
+            played.strangers.append(row.id)
+            continue
         played.runs[row.id] = Told(made=world.made_of[row.id], row=kept.row, records=unpack(kept.records, kept.blobs))
-    shelf = world.memory._shelf
-    played.owned = sorted(run for held in shelf.owned.values() for run in held)
-    played.due = sorted(run for _, _, run in shelf.due)
-    played.lost = sorted(world.taken - set(played.runs)) + [
-        run for run in world.made_of if run not in played.runs and run not in world.taken
-    ]
+    played.owned = sorted(run for run, told in played.runs.items() if told.row.owner)
+    played.due = list(await store.due(2**52, 1000))
+    played.lost = sorted(world.sent - set(played.runs))
+    await store.sweep(2**52, 1000)
+    played.unswept = [row.id for row in await world.rows()]
     assert all(runner.life.state == ALIVE or runner.life.died.is_set() for runner in world.runners)
     return played
 
 
-#: What a seed plays unless it is told otherwise.
-USUAL = Plan()
-
-
 def simulate(seed: int, plan: Plan = USUAL) -> Played:
     """The world of this seed, from beginning to end. Raises `Hang` where it would never end."""
-    return run_seeded(seed, lambda: _simulate(seed, plan))
+    with tempfile.TemporaryDirectory(dir=_FASTEST) as folder:
+        return run_seeded(seed, lambda: _simulate(seed, plan, Path(folder)))

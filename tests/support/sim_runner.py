@@ -7,7 +7,6 @@ from typing import Any
 
 from registry.chooser import Chooser, NotFound, Picked
 from registry.directories.memory import MemoryDirectory
-from runner.adapters.stores.memory import MemoryJournals
 from runner.definitions.catalog import Catalog
 from runner.engine.dispatch import Dispatcher, Limits
 from runner.engine.drive import Driver
@@ -21,6 +20,7 @@ from tests.support.sim_definitions import SERVICES, Made
 from tests.support.sim_life import Life, Reaper
 from tests.support.sim_loop import SkewedClock
 from tests.support.sim_services import Services, copy_of_call, copy_of_record, told, told_of_record
+from tests.support.sim_shelf import Shelf
 from tests.support.sim_store import SimJournals, StoreWeather
 
 
@@ -95,7 +95,7 @@ class SimRunner:
         self,
         owner: str,
         *,
-        memory: MemoryJournals,
+        shelf: Shelf,
         weather: StoreWeather,
         reaper: Reaper,
         services: Services,
@@ -103,7 +103,7 @@ class SimRunner:
         rng: Random,
     ) -> None:
         self.clock = SkewedClock(asyncio.get_running_loop())
-        self.life = Life(owner=owner, store=memory.sibling())
+        self.life = Life(owner=owner, shelf=shelf)
         journals: Any = SimJournals(
             life=self.life, weather=weather, reaper=reaper, chronicle=services.chronicle, rng=rng
         )

@@ -35,7 +35,7 @@ class Weather:
     #: 500 before and after the effect.
     broken_before: float = 0.0
     broken_after: float = 0.0
-    #: An undo refused.
+    #: An undo refused; in a storm, until the storm is over.
     undo_refused: float = 0.0
 
 
@@ -52,7 +52,7 @@ def storm() -> Weather:
         declined=0.07,
         broken_before=0.03,
         broken_after=0.04,
-        undo_refused=0.02,
+        undo_refused=0.06,
     )
 
 
@@ -86,11 +86,19 @@ class Services:
     #: Keys whose undo has come.
     closed: set[str] = field(default_factory=set)
     declined: dict[str, int] = field(default_factory=dict)
+    #: Keys whose undo is refused again and again.
+    stubborn: set[str] = field(default_factory=set)
     offsets: dict[str, int] = field(default_factory=dict)
     #: What came of a copy, so that whatever repeats a request on the way changes nothing.
     _answered: dict[_Copy, int] = field(default_factory=dict)
     _scripted: dict[_Copy, Weather] = field(default_factory=dict)
     _spoken: dict[str, int] = field(default_factory=dict)
+
+    def calm(self) -> None:
+        """From now on everything works."""
+        self.weather = Weather()
+        self.away.clear()
+        self.stubborn.clear()
 
     def _weather(self, copy: _Copy) -> Weather:
         return self._scripted.get(copy, self.weather)
@@ -163,7 +171,9 @@ class Services:
         if copy.reads:
             return "nothing", 200
         if undo:
-            if rng.random() < weather.undo_refused:
+            if base in self.stubborn or rng.random() < weather.undo_refused:
+                if self.weather.undo_refused:
+                    self.stubborn.add(base)
                 return "nothing", 403
             self.closed.add(base)
             had = self.effects.pop(base, 0)

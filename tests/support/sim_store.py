@@ -23,7 +23,7 @@ from runner.ports import (
     StoreUnavailable,
     Unread,
 )
-from tests.support.sim_chronicle import Appended, Chronicle
+from tests.support.sim_chronicle import Appended, Chronicle, Kept, known_id
 from tests.support.sim_life import ALIVE, Life, Reaper
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class SimJournals:
         return await work()
 
     async def open(self, owner: str) -> None:
-        await self.life.store.open(owner)
+        """It was opened when its runner came to life."""
 
     async def close(self) -> None:
         """Nobody closes a runner in here: it dies."""
@@ -96,8 +96,10 @@ class SimJournals:
         async def work() -> Created:
             before = await self.life.store.read(new.id)
             created = await self.life.store.create(new, note, start=start)
-            if before is None and created.hold is not None:
+            if before is None and created.existing is None:
                 self._tell(new.id, 0, len(new.records), created.hold)
+            elif created.hold is not None:
+                self.chronicle.count("create sent twice")
             return created
 
         return await self._reach(work)
@@ -117,6 +119,7 @@ class SimJournals:
 
         async def work() -> tuple[Unread, ...]:
             before = await self.life.store.read(hold.run)
+            born = [new for new, _ in spawn if await self.life.store.read(new.id) is None]
             try:
                 unread = await self.life.store.append(
                     hold, records, note, blobs=blobs, compaction=compaction, taken=taken, spawn=spawn
@@ -128,6 +131,15 @@ class SimJournals:
             after = await self.life.store.read(hold.run)
             if before is not None and after is not None and after.row.length > before.row.length:
                 self._tell(hold.run, before.row.length, after.row.length - before.row.length, hold)
+            elif records:
+                self.chronicle.count("append sent twice")
+            for new in born:
+                if await self.life.store.read(new.id) is not None:
+                    self._tell(new.id, 0, len(new.records), None, by=hold.run)
+            if note.reason == "poison":
+                self.chronicle.count("poisoned")
+            if note.release and unread and not note.deaf:
+                self.chronicle.count("signal raced release")
             return unread
 
         def forget() -> None:
@@ -135,14 +147,20 @@ class SimJournals:
 
         return await self._reach(work, forget)
 
-    def _tell(self, run: str, first: int, count: int, hold: Hold) -> None:
+    def _tell(self, run: str, first: int, count: int, hold: Hold | None, *, by: str = "") -> None:
         at = asyncio.get_running_loop().time()
-        self.chronicle.tell(
-            Appended(run=run, first=first, count=count, owner=hold.owner, epoch=hold.epoch, at=at),
-        )
+        owner, epoch = ("", 1) if hold is None else (hold.owner, hold.epoch)
+        self.chronicle.tell(Appended(run=run, first=first, count=count, owner=owner, epoch=epoch, by=by, at=at))
 
     async def claim(self, run: str) -> Claimed | None:
-        return await self._reach(lambda: self.life.store.claim(run))
+        async def work() -> Claimed | None:
+            before = await self.life.store.read(run)
+            claimed = await self.life.store.claim(run)
+            if claimed is not None and before is not None and before.row.owner == self.life.owner:
+                self.chronicle.count("claim sent twice")
+            return claimed
+
+        return await self._reach(work)
 
     async def put_bundle(self, digest: str, body: bytes) -> None:
         await self._reach(lambda: self.life.store.put_bundle(digest, body))
@@ -160,12 +178,20 @@ class SimJournals:
                 self.chronicle.count("signal to a released run")
             elif kept is not None and kept.row.owner not in ("", self.life.owner):
                 self.chronicle.count("signal through another runner")
-            return await self.life.store.signal(run, signal)
+            answer = await self.life.store.signal(run, signal)
+            if answer == "taken":
+                self.chronicle.tell(Kept(run=run, name=signal.name, id=known_id(signal.name, signal.id)))
+            return answer
 
         return await self._reach(work)
 
     async def orphans(self, limit: int) -> tuple[str, ...]:
-        return await self._look(lambda: self.life.store.orphans(limit))
+        async def in_any_order() -> tuple[str, ...]:
+            found = sorted(await self.life.store.orphans(limit))
+            self.rng.shuffle(found)
+            return tuple(found)
+
+        return await self._look(in_any_order)
 
     async def due(self, now: int, limit: int) -> tuple[str, ...]:
         return await self._look(lambda: self.life.store.due(now, limit))
@@ -174,7 +200,10 @@ class SimJournals:
         return await self._look(self.life.store.next_due)
 
     async def heartbeat(self) -> tuple[Unread, ...]:
-        return await self._look(self.life.store.heartbeat)
+        async def by_run() -> tuple[Unread, ...]:
+            return tuple(sorted(await self.life.store.heartbeat(), key=lambda one: one.run))
+
+        return await self._look(by_run)
 
     async def list(self, wanted: Filter) -> Page:
         return await self._look(lambda: self.life.store.list(wanted))

@@ -20,6 +20,10 @@ from tests.support.sim_runner import SimRunner
 from tests.support.sim_services import Services
 from tests.support.sim_shelf import MemoryShelf
 from tests.support.sim_store import StoreWeather
+from tests.support.virtual_loop import BEGINNING
+
+#: When every world begins, in milliseconds.
+BEGINNING_MS = int(BEGINNING * 1000)
 
 
 def test_a_halt_finds_a_read_that_is_tried_again_the_same_whether_its_delay_was_over_or_not() -> None:
@@ -88,3 +92,30 @@ def test_of_many_that_start_one_run_while_the_store_is_away_one_drives_it() -> N
         answers, created = run_seeded(seed, play)
         assert not [one for one in answers if isinstance(one, Exception) and not isinstance(one, StoreUnavailable)]
         assert created == 1
+
+
+def test_a_bundle_outlives_a_runner_that_slept_between_putting_and_naming_it() -> None:
+    async def play() -> tuple[bytes | None, bytes | None]:
+        shelf = MemoryShelf(SkewedClock(asyncio.get_running_loop()), alone=False)
+        sleeper, other = await shelf.open("sleeper"), await shelf.open("other")
+        await sleeper.put_bundle("d1", b"body")
+        shelf.lose("sleeper")
+        await other.sweep(BEGINNING_MS - 1, 100)
+        kept = await other.get_bundle("d1")
+        await other.sweep(BEGINNING_MS + 1, 100)
+        return kept, await other.get_bundle("d1")
+
+    assert run_seeded(0, play) == (b"body", None)
+
+
+def test_a_bundle_stays_while_one_of_those_who_put_it_lives() -> None:
+    async def play() -> bytes | None:
+        shelf = MemoryShelf(SkewedClock(asyncio.get_running_loop()), alone=False)
+        first, last = await shelf.open("first"), await shelf.open("last")
+        await first.put_bundle("d1", b"body")
+        await last.put_bundle("d1", b"body")
+        shelf.lose("last")
+        await first.sweep(BEGINNING_MS + 1, 100)
+        return await first.get_bundle("d1")
+
+    assert run_seeded(0, play) == b"body"

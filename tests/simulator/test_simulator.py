@@ -66,8 +66,12 @@ OF_THE_LANGUAGE = (
     ),
     *(f"{verb} failed" for verb in ["call", "emit", "switch", "fork", "for", "wait", "listen", "run", "raise"]),
     *(f"{verb} skipped" for verb in ["call", "emit", "raise"]),
-    *(f"refused {kind}" for kind in ["402", "403", "409", "422", "429", "unreachable", "timeout", "exhausted"]),
+    *(f"refused {kind}" for kind in ["402", "403", "409", "422", "429", "unreachable", "timeout"]),
     *(f"unknown {kind}" for kind in ["500", "503", "timeout", "unreachable"]),
+    *(
+        f"failed with {kind}"
+        for kind in ["402", "500", "timeout", "exhausted", "no-more", "gave-up", "changed-my-mind"]
+    ),
     "caught by output",
     "caught by steps",
     "run inside a run",
@@ -84,7 +88,6 @@ OF_THE_LANGUAGE = (
     "undo skipped, in turn",
     "undo of two steps",
     "undo given up",
-    "undo exhausted: park",
     "undo exhausted: continue",
     "undo exhausted: fail",
     *(f"{action} taken" for action in ACTIONS),
@@ -98,6 +101,9 @@ IN_MEMORY = Plan(runners=1, alone=True)
 IN_SQLITE = Plan(runners=1, alone=True, kept_in="sqlite")
 #: Runs that cost their runners the life, again and again.
 DEADLY = Plan(kills=60, deadly=0.1, pauses=0)
+#: Runners that are stopped and started all the time.
+ROLLING = Plan(drains=0.8, kills=1)
+ROLLING_IN_SQLITE = Plan(drains=0.8, kills=1, runners=1, alone=True, kept_in="sqlite")
 
 
 def holds(batch: Batch, sometimes: Sequence[str] = SOMETIMES) -> None:
@@ -158,3 +164,9 @@ def test_hundreds_of_seeds_are_the_same_worlds_in_memory_and_in_sqlite() -> None
 @pytest.mark.slow
 def test_runs_that_cost_their_runners_the_life_are_left_to_a_person() -> None:
     holds(play_batch(range(150), DEADLY), ("poisoned", "parked for poison", "resume taken", "$resume at rest"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", [ROLLING, ROLLING_IN_SQLITE], ids=["memory", "sqlite"])
+def test_runners_that_are_stopped_in_good_order_leave_every_run_to_the_next(plan: Plan) -> None:
+    holds(play_batch(range(80), plan), ("runner drained", "takeover", "takeover during undo", "ended compensated"))

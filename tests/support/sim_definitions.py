@@ -212,7 +212,8 @@ class _Maker:
             main["onFail"] = self.mourner()
         steps = self.steps(0, 2, 4)
         if self.chance(0.35):
-            steps.append(self.effect("call", len(steps), 0, pivot=True))
+            pivot = self.effect("call", len(steps), 0, pivot=True)
+            steps.append(pivot | ({"when": "input.n > 2"} if self.chance(0.1) else {}))
             steps += [self.step(1, len(steps) + at, forward=True) for at in range(self.rng.randint(0, 2))]
         elif self.chance(0.2):
             steps.append({"when": "input.n > 6", "raise": {"type": "changed-my-mind", "status": 409}})

@@ -20,17 +20,18 @@ class Fate:
     refused: str = ""
     #: Its last attempt failed, and no other is planned: where it is not given up, it is parked.
     stands: bool = False
-    #: An operator sent it again, went without it, or said what came of it: from then on it is his word.
+    #: An operator had it sent again; and it has not been since.
     sent_again: bool = False
+    may_be_sent: bool = False
+    #: He went without it, or said what came of it: from then on it is his word. And: that it was not done.
     by_hand: bool = False
-    #: He said that it was not done.
     denied: bool = False
 
     def take(self, record: Record) -> None:
         self.stands = isinstance(record, Refused | Unknown)
         if isinstance(record, Begun):
             self.unknown = self.unknown or self.open
-            self.open = True
+            self.open, self.may_be_sent = True, False
         elif isinstance(record, Done):
             self.open, self.done, self.refused = False, True, ""
         elif isinstance(record, Refused):
@@ -57,7 +58,7 @@ def steer(fates: Mapping[str, Fate], signal: Signalled) -> None:
     named = body.get("step")
     for fate in _standing(fates, named):
         if signal.name == "$retry":
-            fate.sent_again = True
+            fate.sent_again = fate.may_be_sent = True
         else:
             fate.by_hand = True
             fate.denied = signal.name == "$resolve" and body.get("done") is False

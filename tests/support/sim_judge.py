@@ -190,9 +190,9 @@ def _followed(case: _Case, played: Played) -> Iterator[str]:
         if due or told is not None:
             yield f"I11 onFail was {'not ' if due else ''}started"
         return
-    births = [one for one in played.chronicle.events if isinstance(one, Appended) and one.run == follower]
-    at = played.chronicle.events.index(case.appended[-1][1])
-    if births[0].by != case.run or played.chronicle.events[at + 1] is not births[0]:
+    behind, _ = case.appended[-1]
+    birth = played.chronicle.events[behind + 1]
+    if not isinstance(birth, Appended) or (birth.run, birth.first, birth.by) != (follower, 0, case.run):
         yield "I11 what onFail started was not started by the append of the end"
     started = told.records[0]
     assert isinstance(started, Started)
@@ -268,7 +268,7 @@ def _attempt(case: _Case, record: Begun | Done | Refused | Unknown, begun_undos:
         return
     fate = case.fates.get(path, Fate())
     again = fate.open or fate.unknown
-    if isinstance(record, Begun) and facts.idempotent is False and again and not fate.sent_again:
+    if isinstance(record, Begun) and facts.idempotent is False and again and not fate.may_be_sent:
         yield f"I10 {path} is not idempotent, and is sent again"
 
 

@@ -24,6 +24,8 @@ class Plan:
     #: Chance of a kill at each step of a runner's way, as long as there are kills left.
     deadly: float = 0.012
     pauses: int = 3
+    #: Chance that a runner is stopped in good order.
+    drains: float = 0.0
     outages: int = 2
     jumps: int = 2
     cancels: float = 0.2

@@ -115,10 +115,25 @@ class _World:
         incarnation = 0
         while True:
             runner = await self.start(f"r{number}.{incarnation}")
+            ending = asyncio.create_task(self.drain(runner))
             await runner.life.died.wait()
+            ending.cancel()
             incarnation += 1
-            self.chronicle.count("runner killed")
+            self.chronicle.count("runner gone")
             await asyncio.sleep(self.rng.uniform(0.1, 4))
+
+    async def drain(self, runner: SimRunner) -> None:
+        """Some runners are told to stop, as SIGTERM does it, at some time of the storm."""
+        rng = Random(f"drain {self.seed} {runner.life.owner}")
+        if rng.random() >= self.plan.drains:
+            return
+        await asyncio.sleep(rng.uniform(0.5, 10))
+        if self.reaper.calm:
+            return
+        await runner.stop(rng.uniform(0, 3))
+        self.chronicle.count("runner drained")
+        runner.life.kill()
+        runner.life.lose_lease()
 
     async def patient(self, work: Callable[[SimRunner], Any], seconds: float) -> Any:
         """The answer of some runner, or None: it died, slept, or the store was away."""

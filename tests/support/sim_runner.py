@@ -124,6 +124,13 @@ class SimRunner:
         )
         self.dispatcher.made_by_ref = {id(one.program.saga): one for one in programs}
 
+    async def stop(self, grace: float) -> None:
+        """What the product's own runner does on SIGTERM, without what concerns the network."""
+        self.dispatcher.accepting = False
+        await self.keeper.stop()
+        await self.driver.stop(grace)
+        await self.dispatcher.starter.stop()
+
 
 def _never(saga: Saga, catalog: Catalog) -> str:
     """No saga is refused by the settings."""

@@ -18,7 +18,7 @@ from runner.saga.journal import (
     Unknown,
     Waiting,
 )
-from runner.saga.tree import Block, Spot
+from runner.saga.tree import FAILED, Block, Spot
 from tests.support.sim_chronicle import Appended, Chronicle, Left
 from tests.support.sim_fate import Fate, take_into
 from tests.support.sim_plan import Played, Told
@@ -94,6 +94,8 @@ def _of_tree(run: str, told: Told, seen: Chronicle) -> None:
     for spot in _spots(state.root.block):
         step, frame = spot.step, spot.frame
         seen.count(f"{step.verb.KEY} {spot.phase}")
+        if spot.fault is not None and spot.phase == FAILED:
+            seen.count(f"failed with {spot.fault.kind}")
         if spot.caught:
             seen.count("caught by steps" if spot.catch_block is not None else "caught by output")
         if step.pivot and spot.block.dir != UNDO:

@@ -61,8 +61,8 @@ class _Shelf:
         self.due: list[tuple[int, int, str]] = []
         #: Owner to the runs it owns.
         self.owned: dict[str, dict[str, _Run]] = {}
-        #: Digest to the bundle and the incarnation that put it last.
-        self.bundles: dict[str, tuple[bytes, str]] = {}
+        #: Digest to the bundle, every incarnation that put it, and when one last did (milliseconds).
+        self.bundles: dict[str, tuple[bytes, frozenset[str], int]] = {}
         self.last_key = 0
 
     def file(self, run: _Run) -> None:
@@ -136,7 +136,9 @@ class MemoryJournals:
         self._open_owner()
 
     async def put_bundle(self, digest: str, body: bytes) -> None:
-        self._shelf.bundles[digest] = (bytes(body), self._open_owner())
+        owner = self._open_owner()
+        _, putters, _ = self._shelf.bundles.get(digest, (b"", frozenset(), 0))
+        self._shelf.bundles[digest] = (bytes(body), putters | {owner}, self._now())
 
     async def get_bundle(self, digest: str) -> bytes | None:
         self._open_owner()
@@ -299,7 +301,8 @@ class MemoryJournals:
             del shelf.runs[entry.id]
             del shelf.order[bisect_left(shelf.order, (entry.started_at, entry.key, entry.id))]
         named = {run.entry.bundle for run in shelf.runs.values()}
-        for digest, (_, putter) in list(shelf.bundles.items()):
-            if digest not in named and putter not in self._world.alive:
+        for digest, (_, putters, put_at) in list(shelf.bundles.items()):
+            # One that is taken for dead may only have slept, and may be about to name what it put.
+            if digest not in named and putters.isdisjoint(self._world.alive) and put_at < ended_before:
                 del shelf.bundles[digest]
         return len(ended)

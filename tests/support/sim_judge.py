@@ -191,8 +191,8 @@ def _followed(case: _Case, played: Played) -> Iterator[str]:
             yield f"I11 onFail was {'not ' if due else ''}started"
         return
     behind, _ = case.appended[-1]
-    birth = played.chronicle.events[behind + 1]
-    if not isinstance(birth, Appended) or (birth.run, birth.first, birth.by) != (follower, 0, case.run):
+    births = [one for one in played.chronicle.events[behind + 1 : behind + 2] if isinstance(one, Appended)]
+    if [(one.run, one.first, one.by) for one in births] != [(follower, 0, case.run)]:
         yield "I11 what onFail started was not started by the append of the end"
     started = told.records[0]
     assert isinstance(started, Started)

@@ -136,8 +136,8 @@ class SimJournals:
             for new in born:
                 if await self.life.store.read(new.id) is not None:
                     self._tell(new.id, 0, len(new.records), None, by=hold.run)
-            if note.reason == "poison":
-                self.chronicle.count("poisoned")
+            if note.status == "parked":
+                self.chronicle.count(f"parked for {note.reason.partition(':')[0]}")
             if note.release and unread and not note.deaf:
                 self.chronicle.count("signal raced release")
             return unread

@@ -37,8 +37,6 @@ def witness(played: Played, seen: Chronicle) -> None:
             undoers.setdefault(event.run, event.owner)
     for run, told in played.runs.items():
         seen.count(f"ended {told.row.status}")
-        if told.row.status == "parked":
-            seen.count(f"parked for {told.row.reason.partition(':')[0]}")
         writers = [one for one in appended.get(run, ()) for _ in range(one.count)]
         if writers and writers[0].by:
             seen.count("onFail started")

@@ -18,8 +18,8 @@ Nothing here knows the time: `now` is the time of the last record.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from runner.saga import budget, halting, steering, turning, undoing, walking
 from runner.saga.attempts import Again, Fail, Park, Resend, decide
@@ -62,7 +62,7 @@ class RunState(State):
         self.now = record.t
         if self.ended is not None:
             raise JournalInvalid(f"run {self.id}: nothing may follow the end, but {record!r} does")
-        _TAKE[type(record)](self, record)
+        getattr(self, _TAKE[type(record)])(record)
         agenda = self.agenda
         while agenda:
             item = agenda.popleft()
@@ -284,20 +284,20 @@ class RunState(State):
             turning.end(self)
 
 
-#: What each kind of record does.
-_TAKE: Final[dict[type[Record], Callable[[RunState, Any], None]]] = {
-    Started: RunState._apply_started,
-    Begun: RunState._apply_begun,
-    Done: RunState._apply_done,
-    Refused: RunState._apply_failed,
-    Unknown: RunState._apply_failed,
-    RetryPlanned: RunState._apply_retry,
-    Waiting: RunState._apply_waiting,
-    Signalled: RunState._apply_signal,
-    ScopeTurned: RunState._apply_scope_turned,
-    Turned: RunState._apply_turned,
-    Ended: RunState._apply_ended,
-    Snapshot: RunState._apply_snapshot,
+#: The method that takes each kind of record.
+_TAKE: Final[dict[type[Record], str]] = {
+    Started: "_apply_started",
+    Begun: "_apply_begun",
+    Done: "_apply_done",
+    Refused: "_apply_failed",
+    Unknown: "_apply_failed",
+    RetryPlanned: "_apply_retry",
+    Waiting: "_apply_waiting",
+    Signalled: "_apply_signal",
+    ScopeTurned: "_apply_scope_turned",
+    Turned: "_apply_turned",
+    Ended: "_apply_ended",
+    Snapshot: "_apply_snapshot",
 }
 
 

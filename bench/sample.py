@@ -3,7 +3,7 @@
 And what its engine does without a process around it: the program, a trigger, and the appends of one run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from registry.base.clock import SystemClock
@@ -16,7 +16,7 @@ from runner.engine.dispatch import Dispatcher, Limits
 from runner.engine.drive import Driver
 from runner.engine.perform import Performer
 from runner.guards.serving import refusal
-from runner.ports import Created, Hold, Journals, NewRun, Note, Sink, Unread
+from runner.ports import Compaction, Created, Hold, Journals, NewRun, Note, Sink, Unread
 from runner.saga.definition import Saga
 from runner.saga.exchange import Answer, Exchange, Request
 from runner.saga.message import Message, Reply, Wishes
@@ -124,6 +124,8 @@ class Forgetful(MemoryJournals):
         records: Sequence[bytes],
         note: Note,
         *,
+        blobs: Mapping[str, bytes] = {},
+        compaction: Compaction | None = None,
         taken: int = 0,
         spawn: Sequence[tuple[NewRun, Note]] = (),
     ) -> tuple[Unread, ...]:

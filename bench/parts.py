@@ -157,7 +157,7 @@ class _Answered:
         self.choose = engine.dispatcher.choose
         self._reply = reply
 
-    async def handle(self, saga: object, message: Message, wishes: Wishes) -> Reply:
+    async def handle(self, saga: object, message: Message, wishes: Wishes, early: object, *, address: str) -> Reply:
         return self._reply
 
 

@@ -24,6 +24,11 @@ class Alarm:
     def off(self) -> None:
         """It is no longer wanted."""
         self._slot.discard(self)
+        self.ring = _nothing  # what it would have called may well hold it: a circle that only the collector would end
+
+
+def _nothing() -> None:
+    """What an alarm does that is off."""
 
 
 class Patience:

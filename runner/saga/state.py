@@ -232,9 +232,12 @@ class State:
                     blocks.append(spot.catch_block)
                 if spot.undo is not None:
                     blocks.append(spot.undo.block)
+                    spot.undo = None
             block.spots = []
             block.scope.names.clear()
             del block.owner
+        for frame in self.frames.values():
+            del frame.block
         self.frames.clear()
 
     def key(self, spot: Spot) -> str:

@@ -35,7 +35,7 @@ def read_document(body: bytes, *, deepest: int) -> Json:
         raise InvalidDocument(f"is not JSON: {error}") from None
     except RecursionError:
         raise InvalidDocument(f"is nested more than {deepest} deep") from None
-    names = _names(value, deepest) if isinstance(value, list | dict) else 0
+    names = _names(value, deepest) if isinstance(value, (list, dict)) else 0
     if names != len(_NAMES.findall(body)) or (len(body) > DIGITS and _LONG_NUMBER.search(body)):
         _look_closely(body)
     return value
@@ -52,7 +52,7 @@ def _names(value: Json, deepest: int) -> int:
             if isinstance(item, dict):
                 names += len(item)
                 values = item.values()
-            below += [inner for inner in values if isinstance(inner, list | dict)]
+            below += [inner for inner in values if isinstance(inner, (list, dict))]
         if not below:
             return names
         level = below

@@ -217,7 +217,7 @@ class Journals(Protocol):
     async def put_bundle(self, digest: str, body: bytes) -> None:
         """Keep a bundle, content-addressed; must return before a run names it.
 
-        It stays as long as a run names it or an incarnation that put it lives, so each one puts anew; and where a
+        It stays as long as a run names it or an incarnation that put it lives, so each one puts anew; and, for a
         living one may be taken for dead, until what ended when it was put is swept.
         """
         ...

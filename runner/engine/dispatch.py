@@ -136,7 +136,7 @@ class Dispatcher:
     async def _here(self, program: Program, intake: Intake, wishes: Wishes, early: Early) -> Reply:
         """Drive the run in this task: nobody needs to be told of its end by another."""
         run = intake.new.id
-        begun = await self.starter.begin(program, intake.new, intake.started)
+        begun = await self.starter.begin(program, intake.new, intake.started, unique=not intake.keyed)
         if begun is None:
             return reply.accepted(run, program, "running")
         if not isinstance(begun, Live):

@@ -8,13 +8,12 @@ awaited in place; several get a task each.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Final
 
 import structlog
 
 from registry.base.clock import Clock
-from runner.engine.insist import SHORTEST, insist
+from runner.engine.insist import insist, patience
 from runner.engine.killpoints import reached
 from runner.engine.live import Live, Verdict, Waiter, verdict_of
 from runner.engine.perform import Performer
@@ -112,8 +111,9 @@ class Driver:
         state, verdict = live.state, None
         try:
             while True:
-                self.perform(live, commands)
-                release = self._may_release(live)
+                if commands:
+                    self.perform(live, commands)
+                release = not state.open and self._may_release(live)
                 if live.pending or release:
                     await self._append(live, release)
                 if state.ended is not None:
@@ -201,7 +201,7 @@ class Driver:
         while True:
             out: list[Command] = []
             now = self.performer.now()
-            for key in self.overdue(state, now):
+            for key in self.overdue(state, now) if state.timers or state.deadlines else ():
                 for command in state.fire(key, now):
                     if isinstance(command, Write):
                         self.record(live, command.record)
@@ -302,21 +302,16 @@ class Driver:
         note = self.note(state, release)
         encoded, blobs = pack(records)
         compaction = await live.stretch.grow(self.journals, state, hold, records, encoded) if state.snapshots else None
-        append = partial(
-            self.journals.append,
-            hold,
-            encoded,
-            note,
-            blobs=blobs,
-            compaction=compaction,
-            taken=live.taken,
-            spawn=follow,
-        )
+        pause = 0.0
         reached("drive.append")
-        try:
-            unread = await append()
-        except StoreUnavailable:
-            unread = await insist(state.id, append, pause=SHORTEST)
+        while True:
+            try:
+                unread = await self.journals.append(
+                    hold, encoded, note, blobs=blobs, compaction=compaction, taken=live.taken, spawn=follow
+                )
+                break
+            except StoreUnavailable as error:
+                pause = await patience(state.id, error, pause)
         reached("drive.appended")
         if state.id in self.watchers.watched:
             self.watchers.tell(state.id, hold.length, records, note)
@@ -340,7 +335,7 @@ class Driver:
     def _may_release(self, live: Live) -> bool:
         """Whether the run only waits, and for so long that it is better given back."""
         state = live.state
-        if state.open or live.send or live.tasks or live.results or live.inbox or live.hold is None or not state.quiet:
+        if live.send or live.tasks or live.results or live.inbox or live.hold is None or not state.quiet:
             return False
         at = state.next_at
         return state.status == "parked" or at is None or at - self.performer.now() >= RELEASE_AFTER

@@ -22,11 +22,18 @@ async def insist(run: str, ask: Callable[[], Awaitable[_T]], *, pause: float = 0
 
     `pause`: seconds before the first time.
     """
+    if pause:
+        await asyncio.sleep(pause)
     while True:
-        if pause:
-            await asyncio.sleep(pause)
         try:
             return await ask()
         except StoreUnavailable as error:
-            log.warning("the journal does not answer; asking the same again", run=run, error=str(error))
-            pause = min(pause * 2, LONGEST) or SHORTEST
+            pause = await patience(run, error, pause)
+
+
+async def patience(run: str, error: StoreUnavailable, pause: float) -> float:
+    """Wait after an answer that did not come. `pause`: seconds of the last wait (0: none); the result is this one's."""
+    log.warning("the journal does not answer; asking the same again", run=run, error=str(error))
+    pause = min(pause * 2, LONGEST) or SHORTEST
+    await asyncio.sleep(pause)
+    return pause

@@ -1,6 +1,6 @@
 """From a message to a run: what is refused before anything is recorded, and what the run starts with."""
 
-from dataclasses import dataclass
+import msgspec
 
 from registry.base.clock import iso
 from registry.base.problem import Problem
@@ -29,8 +29,7 @@ class Refusal(Exception):
         self.problem = problem
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
+class Intake(msgspec.Struct, frozen=True, kw_only=True):
     """A run that is ready to be recorded."""
 
     new: NewRun

@@ -24,8 +24,8 @@ from runner.steps.emit import Emit
 LONGEST_ATTEMPT = 60.0
 
 #: Kill points around a request, by the direction of its step.
-_SEND: Final = {FORWARD: "send.forward", CATCH: "send.catch", UNDO: "send.undo"}
-_SENT: Final = {FORWARD: "sent.forward", CATCH: "sent.catch", UNDO: "sent.undo"}
+_SEND: Final = {FORWARD: "send.forward", CATCH: "send.catch", UNDO: "send.undo", "pivot": "send.pivot"}
+_SENT: Final = {FORWARD: "sent.forward", CATCH: "sent.catch", UNDO: "sent.undo", "pivot": "sent.pivot"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +81,21 @@ class Performer:
             reached("put.done")
             return verb.judge(state, spot, put, self.now(), number)
         assert isinstance(verb, Call)
-        if spot.step.pivot:
-            reached("send.pivot")
-            came = await self._send(spot, state.id, request, timeout)
-            reached("sent.pivot")
+        way = "pivot" if spot.step.pivot else spot.block.dir
+        reached(_SEND[way])
+        target = self.targets.get(request.service.partition("@")[0]) if self.targets else None
+        if target is None or target.concurrency is None:
+            came = await self._exchange(spot, state.id, request, target, timeout)
         else:
-            reached(_SEND[spot.block.dir])
-            came = await self._send(spot, state.id, request, timeout)
-            reached(_SENT[spot.block.dir])
+            gate = self._gate(request.service, target.concurrency)
+            came = await self._in_turn(gate, spot, state.id, request, target, timeout)
+        reached(_SENT[way])
         return verb.judge(state, spot, came, self.now(), number)
 
-    async def _send(self, spot: Spot, run: str, request: Request, timeout: float) -> Exchange:
-        target = self.targets.get(request.service.partition("@")[0]) if request.service and self.targets else None
-        if target is None or target.concurrency is None:
-            return await self._exchange(spot, run, request, target, timeout)
-        gate = self._gate(request.service, target.concurrency)
+    async def _in_turn(
+        self, gate: asyncio.Semaphore, spot: Spot, run: str, request: Request, target: Target, timeout: float
+    ) -> Exchange:
+        """The exchange, once the service's concurrency leaves room for it."""
         began = self.clock.monotonic()
         try:
             async with asyncio.timeout(timeout):

@@ -41,15 +41,17 @@ class Starter:
             return None
         return begun
 
-    async def begin(self, program: Program, new: NewRun, started: Started) -> RunRow | Live | None:
+    async def begin(
+        self, program: Program, new: NewRun, started: Started, *, unique: bool = False
+    ) -> RunRow | Live | None:
         """Create a run with its first records: ours to be driven at once, or the row of the run of this id.
 
-        None where that run has been forgotten meanwhile. Raises `Conflict`, and `StoreUnavailable` where nobody
-        knows whether the journal took it; then the same creation is sent on in the background, so that a run which
-        does exist is driven.
+        `unique`: the id was drawn, so nobody else can be starting it. None where that run has been forgotten meanwhile.
+        Raises `Conflict`, and `StoreUnavailable` where nobody knows whether the journal took it; then the same creation
+        is sent on in the background, so that a run which does exist is driven.
         """
         self._driver.programs.know(program)
-        if program.saga.durable and (new.id in self._starting or new.id in self._driver.live):
+        if program.saga.durable and not unique and (new.id in self._starting or new.id in self._driver.live):
             row = await self._twin(new)
             if row is not None:
                 return row
@@ -67,15 +69,18 @@ class Starter:
         encoded, blobs = pack(first)
         stored = live.stretch.begin(state, first, encoded)
         new = msgspec.structs.replace(new, records=tuple(stored), blobs=blobs)
-        settled = self._starting[new.id] = asyncio.get_running_loop().create_future()
+        settled = None if unique else asyncio.get_running_loop().create_future()
+        if settled is not None:
+            self._starting[new.id] = settled
         try:
             return await self._create(live, new, note)
         except StoreUnavailable:
             self._behind(self._create_for_sure(live, new, note))
             raise
         finally:
-            settled.set_result(None)
-            del self._starting[new.id]
+            if settled is not None:
+                settled.set_result(None)
+                del self._starting[new.id]
 
     async def _twin(self, new: NewRun) -> RunRow | None:
         """The run of this id that this process has in hand: to the store the two would look like one sent twice."""

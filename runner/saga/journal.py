@@ -11,7 +11,7 @@ back. Whoever folds records sees them whole and knows of no blobs.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -199,13 +199,13 @@ Record: TypeAlias = (
     | Ended
 )
 
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
 def encode(record: Record) -> bytes:
     """One record as a JSON array."""
-    return _encoder.encode(record)
+    return _encode(record)
 
 
 def decode(data: bytes) -> Record:
@@ -213,15 +213,12 @@ def decode(data: bytes) -> Record:
     return _decoder.decode(data)
 
 
-def pack(records: Iterable[Record]) -> tuple[list[bytes], dict[str, bytes]]:
+def pack(records: Sequence[Record]) -> tuple[list[bytes], dict[str, bytes]]:
     """Records as they are stored, and the blobs that they name, by digest."""
-    bodies: list[bytes] = []
+    bodies = [_encode(record) for record in records]
     blobs: dict[str, bytes] = {}
-    for record in records:
-        body = _encoder.encode(record)
-        if len(body) > INLINE:
-            body = _apart(record, body, blobs)
-        bodies.append(body)
+    if max(map(len, bodies), default=0) > INLINE:
+        bodies = [_apart(record, body, blobs) for record, body in zip(records, bodies, strict=True)]
     return bodies, blobs
 
 
@@ -232,14 +229,14 @@ def unpack(bodies: Iterable[bytes], blobs: Mapping[str, bytes]) -> list[Record]:
 
 def _apart(record: Record, body: bytes, blobs: dict[str, bytes]) -> bytes:
     """The record, already encoded as `body`, with its output among the blobs where that is too large for it."""
-    if not isinstance(record, Done | Ended):
+    if len(body) <= INLINE or not isinstance(record, Done | Ended):
         return body
-    output = _encoder.encode(record.output)
+    output = _encode(record.output)
     if len(output) <= INLINE:
         return body
     digest = hashlib.blake2b(output, digest_size=32).hexdigest()
     blobs[digest] = output
-    return _encoder.encode(msgspec.structs.replace(record, output=None, blob=digest))
+    return _encode(msgspec.structs.replace(record, output=None, blob=digest))
 
 
 def _whole(record: Record, blobs: Mapping[str, bytes]) -> Record:

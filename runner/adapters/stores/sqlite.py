@@ -172,7 +172,7 @@ class SqliteJournals:
             if count < size:
                 break
         reached("sqlite.sweep")
-        await self._to_writer().submit((), Ledger.sweep_bundles)
+        await self._to_writer().submit((), partial(Ledger.sweep_bundles, put_before=ended_before))
         return gone
 
     def _to_writer(self) -> Writer:

@@ -1,13 +1,15 @@
 """The entries of runs in hand, and what has changed in them and is yet to be written: few statements for all.
 
 Every statement gives the interpreter lock away and has to win it back from a busy event loop, so a batch must
-not cost a statement per operation. The entries are what the tables say, since only this connection writes;
-where another program wrote all the same (`data_version`), they are read again.
+not cost a statement per operation: what there is to write of one kind is one statement, filled up with rows of
+nulls to a power of two, so that only few are ever prepared. The entries are what the tables say, since only this
+connection writes; where another program wrote all the same (`data_version`), they are read again.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import repeat
 from typing import Any, Final
 
 from runner.adapters.stores import entry as rules
@@ -34,6 +36,12 @@ def _rows(width: int, count: int) -> str:
 # The statements are made of this file's own constants; S608 cannot see that.
 
 
+def _insert(into: str, width: int, count: int) -> str:
+    columns = ", ".join(f"column{at + 1}" for at in range(width))
+    rows = f"(VALUES {_rows(width, count)})"
+    return f"INSERT INTO {into} SELECT {columns} FROM {rows} WHERE column1 IS NOT NULL"  # noqa: S608 - as said above
+
+
 @cache
 def _find(count: int) -> str:
     return f"SELECT {_COLUMNS} FROM runs WHERE ns = ? AND id IN {_rows(count, 1)}"  # noqa: S608 - as said above
@@ -41,18 +49,17 @@ def _find(count: int) -> str:
 
 @cache
 def _insert_runs(count: int) -> str:
-    return f"INSERT INTO runs (ns, {_COLUMNS}) VALUES {_rows(20, count)}"  # noqa: S608 - as said above
+    return _insert(f"runs (ns, {_COLUMNS})", 20, count)
 
 
 @cache
 def _insert_records(count: int) -> str:
-    return f"INSERT INTO records (run, seq, body) VALUES {_rows(3, count)}"  # noqa: S608 - as said above
+    return _insert("records (run, seq, body)", 3, count)
 
 
 @cache
 def _insert_labels(count: int) -> str:
-    columns = "ns, name, value, started_at, run"
-    return f"INSERT INTO labels ({columns}) VALUES {_rows(5, count)}"  # noqa: S608 - as said above
+    return _insert("labels (ns, name, value, started_at, run)", 5, count)
 
 
 @cache
@@ -76,8 +83,7 @@ def _change(count: int) -> str:
 
 @cache
 def _insert_blobs(count: int) -> str:
-    rows = _rows(3, count)
-    return f"INSERT INTO blobs (run, digest, body) VALUES {rows} ON CONFLICT DO NOTHING"  # noqa: S608 - as said above
+    return _insert("blobs (run, digest, body)", 3, count) + " ON CONFLICT DO NOTHING"
 
 
 def _entry(found: tuple[Any, ...]) -> Entry:
@@ -130,7 +136,7 @@ class Changes:
             self._last_key = last or 0
             self._version = version
         missing = [run for run in dict.fromkeys(runs) if run not in self._entries]
-        for part in _parts(missing):
+        for part in _filled(missing, 1):
             for found in self._connection.execute(_find(len(part)), [self._ns, *part]):
                 self._entries[found[1]] = _entry(found)
 
@@ -232,14 +238,16 @@ class Changes:
         self._version = None
 
     def _execute(self, statement: Callable[[int], str], width: int, values: Sequence[Any]) -> None:
-        for part in _parts(range(0, len(values), width)):
-            self._connection.execute(statement(len(part)), values[part[0] : part[-1] + width])
+        for part in _filled(values, width):
+            self._connection.execute(statement(len(part) // width), part)
 
 
-def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """`items` in pieces whose lengths are powers of two, so that only few statements are ever prepared."""
-    at = 0
-    while at < len(items):
-        size = min(_ROWS, 1 << ((len(items) - at).bit_length() - 1))
-        yield items[at : at + size]
-        at += size
+def _filled(values: Sequence[Any], width: int) -> Iterator[Sequence[Any]]:
+    """`values`, the rows of a table `width` wide one behind the other, in pieces of as many rows as a power of two
+    says; the last one is filled up with nulls."""
+    most = _ROWS * width
+    for at in range(0, len(values), most):
+        part = values[at : at + most]
+        rows = len(part) // width
+        lacking = (1 << (rows - 1).bit_length()) - rows
+        yield [*part, *repeat(None, lacking * width)] if lacking else part

@@ -24,8 +24,9 @@ _OLDEST_SQLITE: Final = (3, 35, 0)
 #: Bytes of the write-ahead log that are kept after a checkpoint.
 _LOG_KEPT: Final = 64 * 1024 * 1024
 
-#: What format 2 has more than format 1.
 _BLOBS: Final = "CREATE TABLE blobs (run INTEGER, digest TEXT, body BLOB NOT NULL, PRIMARY KEY (run, digest));"
+#: What format 2 has more than format 1.
+_SINCE_1: Final = f"{_BLOBS} ALTER TABLE bundles ADD COLUMN put_at INTEGER NOT NULL DEFAULT 0;"
 
 # `key` numbers the runs of the file, so that records and indexes need not repeat long ids. `ns` is the
 # runner's name. Partial indexes hold only what their question is about: an append that changes none of their
@@ -73,7 +74,8 @@ CREATE TABLE labels (
     PRIMARY KEY (ns, name, value, started_at, run)
 ) WITHOUT ROWID;
 CREATE TABLE bundles (
-    ns INTEGER, digest TEXT, body BLOB NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (ns, digest)
+    ns INTEGER, digest TEXT, body BLOB NOT NULL, owner TEXT NOT NULL, put_at INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (ns, digest)
 );
 {_BLOBS}
 """
@@ -197,5 +199,5 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
             f"PRAGMA user_version = {FORMAT}; COMMIT;"
         )
     elif version < FORMAT:
-        connection.executescript(f"BEGIN IMMEDIATE; {_BLOBS} PRAGMA user_version = {FORMAT}; COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE; {_SINCE_1} PRAGMA user_version = {FORMAT}; COMMIT;")
     reached("file.made")

@@ -151,9 +151,9 @@ class Ledger:
 
     def put_bundle(self, digest: str, body: bytes) -> None:
         self._connection.execute(
-            "INSERT INTO bundles (ns, digest, body, owner) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET owner = excluded.owner",
-            (self.ns, digest, body, self._owner),
+            "INSERT INTO bundles (ns, digest, body, owner, put_at) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET owner = excluded.owner, put_at = excluded.put_at",
+            (self.ns, digest, body, self._owner, self._now),
         )
         reached("ledger.bundle")
 
@@ -178,14 +178,15 @@ class Ledger:
             self._changes.forget(run)
         return len(found)
 
-    def sweep_bundles(self) -> None:
-        """Forget bundles that no run names, except this incarnation's: it may be about to name them."""
+    def sweep_bundles(self, put_before: int) -> None:
+        """Forget bundles that no run names, except this incarnation's, which may be about to name them, and those put
+        since `put_before` (milliseconds)."""
         self._changes.write()
         self._connection.execute(
             "DELETE FROM bundles WHERE rowid IN ("
-            "SELECT b.rowid FROM bundles b WHERE b.ns = ? AND b.owner <> ? "
+            "SELECT b.rowid FROM bundles b WHERE b.ns = ? AND b.owner <> ? AND b.put_at < ? "
             "AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.ns = b.ns AND r.bundle = b.digest) LIMIT ?)",
-            (self.ns, self._owner, _BUNDLES),
+            (self.ns, self._owner, put_before, _BUNDLES),
         )
         reached("ledger.sweep-bundles")
 

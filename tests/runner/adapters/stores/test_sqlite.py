@@ -161,7 +161,7 @@ async def test_a_journal_of_format_1_goes_on_and_takes_blobs(path: Path) -> None
     await started(journals)
     await journals.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("DROP TABLE blobs; PRAGMA user_version = 1;")
+        connection.executescript("DROP TABLE blobs; ALTER TABLE bundles DROP COLUMN put_at; PRAGMA user_version = 1;")
     await journals.open("two")
     claimed = await journals.claim("r1")
     assert claimed is not None

@@ -8,6 +8,7 @@ import structlog
 from runner.engine.drive import Driver
 from runner.engine.killpoints import reached
 from runner.engine.live import Live
+from runner.engine.times import overdue
 from runner.ports import Claimed, StoreError
 from runner.saga.advance import RunState
 from runner.saga.command import Write
@@ -93,7 +94,7 @@ class Adopter:
         while live.inbox:
             self._driver.merge(live, live.inbox.popleft())
         # What has fallen due meanwhile comes before the wishes: past a saga's timeout no forward request leaves.
-        for key in self._driver.overdue(state, now):
+        for key in overdue(state, now):
             for command in state.fire(key, now):
                 if isinstance(command, Write):
                     self._driver.record(live, command.record)

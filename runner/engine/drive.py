@@ -7,7 +7,7 @@ awaited in place; several get a task each.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -18,15 +18,15 @@ from runner.engine.killpoints import reached
 from runner.engine.live import Live, Verdict, Waiter, verdict_of
 from runner.engine.perform import Performer
 from runner.engine.programs import Programs, wants_follow_up
+from runner.engine.times import deadline, overdue
 from runner.engine.watch import Watchers
 from runner.ports import Fenced, Hold, Journals, NewRun, Note, StoreError, StoreUnavailable, Unread
 from runner.saga.advance import RunState
 from runner.saga.command import Abort, Attempt, Command, Write
 from runner.saga.exchange import Request, StreamRecord
 from runner.saga.fault import Fault
-from runner.saga.journal import UNDO, Begun, Record, Refused, Signalled, Unknown, pack
-from runner.saga.state import NO_PIVOT
-from runner.saga.tree import Frame, Spot
+from runner.saga.journal import Begun, Record, Refused, Signalled, Unknown, pack
+from runner.saga.tree import Spot
 
 log = structlog.get_logger("saga.engine")
 
@@ -61,10 +61,10 @@ class Driver:
         self.live[live.state.id] = live
         live.task = asyncio.create_task(self._run(live, commands))
 
-    async def drive(self, live: Live) -> Verdict | None:
+    def drive(self, live: Live) -> Coroutine[None, None, Verdict | None]:
         """Drive a run in the caller's own task. What it came to; None where it went out of our hands before that."""
         live.task = asyncio.current_task()
-        return await self._run(live, [])
+        return self._run(live, [])
 
     def wait_for(self, run: str) -> Waiter:
         """Resolves when the run ends, parks, or goes out of our hands for good."""
@@ -132,14 +132,17 @@ class Driver:
                     live.send = []
                     spot, request, number = send[0]
                     live.results.append(
-                        await self.performer.attempt(state, spot, request, number, self._limit(state, spot))
+                        await self.performer.attempt(state, spot, request, number, deadline(state, spot))
                     )
                 elif send:
                     live.send = []
                     for spot, request, number in send:
                         self._start(live, spot, request, number)
                         reached("drive.side-by-side")
-                commands = await self._next(live)
+                commands = self._gathered(live)
+                while not (commands or live.pending or self._may_release(live)):
+                    await self._roused(live)
+                    commands = self._gathered(live)
         except Fenced:
             log.warning("run taken over by another runner", run=state.id)
             return None
@@ -169,7 +172,7 @@ class Driver:
                         self.record(live, command.record)
                 elif type(command) is Abort:
                     self._abort(live, command.path)
-                # An `Arm` needs nothing here: whoever waits in `_next` looks at the times that the state keeps.
+                # An `Arm` needs nothing here: whoever waits in `_roused` looks at the times that the state keeps.
             commands = state.take()
 
     def _intend(self, live: Live, wish: Attempt) -> None:
@@ -195,43 +198,46 @@ class Driver:
             self.record(live, Begun(t=now, path=wish.path, dir=wish.dir, attempt=wish.number, digest=digest))
         live.send.append((spot, request, wish.number))
 
-    async def _next(self, live: Live) -> list[Command]:
-        """Wait until something has come, take all that has, and give the wishes it leads to."""
+    def _gathered(self, live: Live) -> list[Command]:
+        """Take in all that has come; the wishes it leads to."""
         state = live.state
-        while True:
-            out: list[Command] = []
+        out: list[Command] = []
+        if state.timers or state.deadlines:
             now = self.performer.now()
-            for key in self.overdue(state, now) if state.timers or state.deadlines else ():
+            for key in overdue(state, now):
                 for command in state.fire(key, now):
                     if isinstance(command, Write):
                         self.record(live, command.record)
                     else:
                         out.append(command)
                 reached("drive.fired")
-            while live.inbox:
-                self.merge(live, live.inbox.popleft())
-                reached("drive.merged")
-            while live.results:
-                record = live.results.popleft()
-                reached("drive.outcome")
-                path = record.path  # type: ignore[union-attr]  # outcomes have a path
+        while live.inbox:
+            self.merge(live, live.inbox.popleft())
+            reached("drive.merged")
+        while live.results:
+            record = live.results.popleft()
+            reached("drive.outcome")
+            path = record.path  # type: ignore[union-attr]  # outcomes have a path
+            if live.tasks:
                 live.tasks.pop(path, None)
-                if path in state.open:  # else it was a read, and a halt has given it up
-                    self.record(live, record)
-            out += state.take()
-            if live.fault is not None:
-                raise live.fault
-            if out or live.pending or self._may_release(live):
-                return out  # the last where the clock was set back: what was about to be due is not so for long
-            live.wake = asyncio.get_running_loop().create_future()
-            if state.next_at is not None:
-                self._arm(live, state.next_at)
-            await live.wake
-            live.wake = None
+            if path in state.open:  # else it was a read, and a halt has given it up
+                self.record(live, record)
+        if live.fault is not None:
+            raise live.fault
+        return out + state.take() if out else state.take()
+
+    async def _roused(self, live: Live) -> None:
+        """Wait until something has come."""
+        live.wake = asyncio.get_running_loop().create_future()
+        at = live.state.next_at
+        if at is not None:
+            self._arm(live, at)
+        await live.wake
+        live.wake = None
 
     def _start(self, live: Live, spot: Spot, request: Request | StreamRecord, number: int) -> None:
         async def attempt() -> Record:
-            return await self.performer.attempt(live.state, spot, request, number, self._limit(live.state, spot))
+            return await self.performer.attempt(live.state, spot, request, number, deadline(live.state, spot))
 
         def ended(task: "asyncio.Task[Record]") -> None:
             if task.cancelled() or live.tasks.get(spot.path) is not task:
@@ -376,27 +382,3 @@ class Driver:
                 return
             live.timer.cancel()
         live.timer = loop.call_at(when, live.ring)
-
-    @staticmethod
-    def overdue(state: RunState, now: int) -> list[str]:
-        """Keys of the timers that should have gone off."""
-        keys = [key for key, at in state.timers.items() if at <= now] if state.timers else []
-        for path, at in state.deadlines.items():
-            if at <= now:
-                keys.append("!" + path)
-        return keys
-
-    def _limit(self, state: RunState, spot: Spot) -> float | None:
-        """Seconds until the timeout of a saga around this attempt would break it off."""
-        if not state.deadlines or state.pivot != NO_PIVOT or spot.block.dir == UNDO:
-            return None
-        if spot.frame is state.root:
-            end = state.deadlines.get("")
-            return None if end is None else max(0.0, (end - self.performer.now()) / 1000)
-        ends: list[int] = []
-        frame: Frame | None = spot.frame
-        while frame is not None:
-            if frame.path in state.deadlines:
-                ends.append(state.deadlines[frame.path])
-            frame = None if frame.owner is None else frame.owner.frame
-        return max(0.0, (min(ends) - self.performer.now()) / 1000) if ends else None

@@ -11,6 +11,8 @@ import msgspec
 from registry.base.values import Json, canonical
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+#: Two letters for every ten bits, the highest first.
+_PAIRS = tuple(one + other for one in _ALPHABET for other in _ALPHABET)
 #: Turns random bytes into as many letters of the alphabet, all equally likely.
 _LETTERS = bytes(ord(_ALPHABET[byte % 32]) for byte in range(256))
 #: Random halves of ids in store, each handed out once: to ask the system for one costs as much as for many.
@@ -29,7 +31,7 @@ def new_run_id(now: int) -> str:
 @lru_cache(maxsize=8)
 def _moment(now: int) -> str:
     """The half of an id that is its time, ten characters."""
-    return "".join(_ALPHABET[now >> shift & 31] for shift in range(45, -1, -5))
+    return "".join([_PAIRS[now >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
 
 
 def keyed_run_id(*parts: str) -> str:

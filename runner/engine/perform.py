@@ -67,12 +67,12 @@ class Performer:
         return request
 
     async def attempt(
-        self, state: RunState, spot: Spot, request: Request | StreamRecord, number: int, limit: float | None
+        self, state: RunState, spot: Spot, request: Request | StreamRecord, number: int, deadline: int | None
     ) -> Record:
-        """Send once and say what came of it. `limit`: seconds that the run has left, None: no limit."""
+        """Send once and say what came of it. `deadline`: when it is broken off, milliseconds; None: never."""
         timeout = LONGEST_ATTEMPT if spot.step.timeout is None else spot.step.timeout / 1000
-        if limit is not None and limit < timeout:
-            timeout = max(limit, 0.001)
+        if deadline is not None:
+            timeout = min(timeout, max((deadline - self.now()) / 1000, 0.001))
         verb = spot.step.verb
         if isinstance(request, StreamRecord):
             assert isinstance(verb, Emit)

@@ -127,21 +127,23 @@ class RunState(State):
         self.stored = self.mark = self.mark + 1
 
     def _apply_begun(self, record: Begun) -> None:
-        spot = self.spot(record.path)
-        if spot.block.dir != UNDO:
+        path = record.path
+        spot = self.spot(path)
+        forth = spot.block.dir
+        if forth != UNDO:
             self.stored += 1
         spot.begun = True
         spot.phase = ASKED
-        self.open[record.path] = spot
+        self.open[path] = spot
         if self.timers:
-            self.timers.pop(record.path, None)
+            self.timers.pop(path, None)
         if spot.first_at is None:
             spot.first_at = record.t
         if spot.since is None:
             spot.since = record.t
         if spot.digest is None:
             spot.digest = record.digest
-        if spot.step.pivot and spot.block.dir == FORWARD and self.pivot == NO_PIVOT:
+        if spot.step.pivot and forth == FORWARD and self.pivot == NO_PIVOT:
             self.pivot = PIVOT_SENT
 
     def _apply_done(self, record: Done) -> None:

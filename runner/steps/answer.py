@@ -63,37 +63,45 @@ def judged(call: "Call", spot: Spot, came: Exchange, now: int, attempt: int) -> 
 
 
 def _succeeded(call: "Call", spot: Spot, came: Answer, now: int, attempt: int) -> Done | Refused | Unknown:
-    place, direction, status = spot.step.place, spot.block.dir, came.status
-
-    def unknown(kind: str, detail: str, body: Json = None) -> Unknown:
-        fault = Fault(kind=kind, status=status, detail=detail, step=place, body=body)
-        return Unknown(t=now, path=spot.path, dir=direction, attempt=attempt, fault=fault)
-
+    status = came.status
     try:
         output = _body(came)
     except _Unreadable as error:
-        return unknown("unexpected", f"{call.service or 'the service'} answered {status}, but {error}")
+        detail = f"{call.service or 'the service'} answered {status}, but {error}"
+        return _unknown(spot, came, now, attempt, "unexpected", detail)
     if call.graphql is not None:
         errors = output.get("errors") if isinstance(output, dict) else None
-        if not isinstance(output, dict) or not isinstance(errors, list | None) or not (errors or "data" in output):
-            return unknown("unexpected", "the answer is no GraphQL response: neither `data` nor a list of `errors`")
+        if (
+            not isinstance(output, dict)
+            or not (errors is None or isinstance(errors, list))
+            or not (errors or "data" in output)
+        ):
+            detail = "the answer is no GraphQL response: neither `data` nor a list of `errors`"
+            return _unknown(spot, came, now, attempt, "unexpected", detail)
         if errors:
             body = output if len(came.body) <= LARGEST_ERROR else None
-            fault = Fault(kind="graphql", status=status, detail="the answer holds errors", step=place, body=body)
+            detail = "the answer holds errors"
+            fault = Fault(kind="graphql", status=status, detail=detail, step=spot.step.place, body=body)
             made = Refused if output.get("data") is None else Unknown
-            return made(t=now, path=spot.path, dir=direction, attempt=attempt, fault=fault)
+            return made(t=now, path=spot.path, dir=spot.block.dir, attempt=attempt, fault=fault)
         output = output.get("data")
     if call.expect is not None:
         extra = {"output": output, "response": {"status": status, "headers": _headers(came)}}
         try:
             holds = not falsy(call.expect(spot.scope.inner(extra=extra)))
         except ExpressionFailed as failed:
-            return unknown("expression", failed.detail)
+            return _unknown(spot, came, now, attempt, "expression", failed.detail)
         if not holds:
             body = output if len(came.body) <= LARGEST_ERROR else None
-            return unknown("unexpected", "the answer is not what `expect` asks for", body)
+            return _unknown(spot, came, now, attempt, "unexpected", "the answer is not what `expect` asks for", body)
     kept = {} if spot.step.read.isdisjoint(_OF_RESPONSE) else _headers(came)
-    return Done(t=now, path=spot.path, dir=direction, attempt=attempt, output=output, status=status, headers=kept)
+    return Done(t=now, path=spot.path, dir=spot.block.dir, attempt=attempt, output=output, status=status, headers=kept)
+
+
+def _unknown(spot: Spot, came: Answer, now: int, attempt: int, kind: str, detail: str, body: Json = None) -> Unknown:
+    """Of a 2xx that is not what was asked for."""
+    fault = Fault(kind=kind, status=came.status, detail=detail, step=spot.step.place, body=body)
+    return Unknown(t=now, path=spot.path, dir=spot.block.dir, attempt=attempt, fault=fault)
 
 
 def _body(came: Answer) -> Json:

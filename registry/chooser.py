@@ -86,13 +86,15 @@ class Picked:
 class _Lane:
     """The instances that fit one service text, while `version` of the name stands."""
 
-    __slots__ = ("name", "slots", "turn", "version")
+    __slots__ = ("name", "slots", "static", "turn", "version")
 
-    def __init__(self, name: str, version: int, slots: tuple[Slot, ...], turn: int) -> None:
+    def __init__(self, name: str, version: int, slots: tuple[Slot, ...], turn: int, static: Slot | None) -> None:
         self.name = name
         self.version = version
         self.slots = slots
         self.turn = turn
+        #: The static address, which is asked where there are no slots.
+        self.static = static
 
 
 class Chooser:
@@ -122,6 +124,9 @@ class Chooser:
         if lane is None or lane.version != self._version(lane.name):
             lane = self._refilled(service, lane)
         slots = lane.slots
+        if not slots and lane.static is not None:
+            lane.static.inflight += 1
+            return Picked(self, lane.static, 0)
         for _ in slots:
             lane.turn = turn = lane.turn + 1
             slot = slots[turn % len(slots)]
@@ -169,6 +174,7 @@ class Chooser:
             self._version(wish.service),
             tuple(slots[x.service_id] for x in listings if not flaw(x, wish)),
             old.turn if old is not None else -1,
+            self._static(service),
         )
         # An empty one is kept for a service with a static address, which is asked for as often as any other.
         if not lane.slots and wish.service not in self._fallback:
@@ -203,7 +209,7 @@ class Chooser:
                 service=service,
                 detail=f"All instances of {service} keep failing; they rest for a few seconds.",
             )
-        slot = self._fallback.get(service) or self._fallback.get(service.partition("@")[0])
+        slot = self._static(service)
         if slot is not None:
             slot.inflight += 1
             return Picked(self, slot, 0)
@@ -211,6 +217,9 @@ class Chooser:
             service=service,
             detail=f"No instance of {service} is registered: start one, or give it a URL under services.",
         )
+
+    def _static(self, service: str) -> Slot | None:
+        return self._fallback.get(service) or self._fallback.get(service.partition("@")[0])
 
     def _settled(self, slot: Slot, ok: bool, era: int) -> None:
         if not slot.service_id:

@@ -137,10 +137,10 @@ class RunState(State):
         self.open[path] = spot
         if self.timers:
             self.timers.pop(path, None)
-        if spot.first_at is None:
-            spot.first_at = record.t
-        if spot.since is None:
+        if spot.first_at is None or spot.since is None:
             spot.since = record.t
+            if spot.first_at is None:
+                spot.first_at = record.t
         if spot.digest is None:
             spot.digest = record.digest
         if spot.step.pivot and forth == FORWARD and self.pivot == NO_PIVOT:

@@ -275,11 +275,9 @@ class State:
         path = spot.path
         self.live.pop(path, None)
         self.open.pop(path, None)
-        if self.timers:
+        if self.timers or self.parks or self.owed:
             self.timers.pop(path, None)
-        if self.parks:
             self.parks.pop(path, None)
-        if self.owed:
             self.owed.pop((Waiting, path), None)
             self.owed.pop((RetryPlanned, path), None)
         spot.begun = False

@@ -195,7 +195,7 @@ def step(run: State, block: Block) -> None:
 
 def begin(run: State, spot: Spot) -> None:
     """Let the step's verb start, where the record budget has room for it."""
-    if run.reserved > budget.NEARLY_SPENT:
+    if run.stored + 2 * len(run.live) > budget.NEARLY_SPENT:
         short = budget.shortage(run, spot)
         if short:
             fail(run, spot, Fault(kind="exhausted", detail=short))

@@ -70,3 +70,8 @@ def environment() -> Mapping[str, str]:
 def registry_url(values: Mapping[str, str] | None = None) -> str:
     """Where clients find the registry: `SAGA_SERVICE_URL`, else `DEFAULT_URL`."""
     return (environment() if values is None else values).get("SAGA_SERVICE_URL", "").strip() or DEFAULT_URL
+
+
+def registry_token(values: Mapping[str, str] | None = None) -> str:
+    """What clients show to a registry that asks for a token: `SAGA_SERVICE_TOKEN`; empty for none."""
+    return (environment() if values is None else values).get("SAGA_SERVICE_TOKEN", "").strip()

@@ -1,0 +1,311 @@
+"""What a client says to a registry and what it makes of the answers, without a wire.
+
+A talk is a generator: it yields an `Ask` and is sent the `Answer`, or is thrown `RegistryUnavailable` where there was
+none; it yields a `Pause` and goes on after it. So the clients of `registry.client`, one for asyncio and one for
+threads, differ in how they send and wait, and in nothing else.
+"""
+
+import logging
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Never, TypeAlias, TypedDict, TypeVar, cast
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from registry.base.clock import Clock
+from registry.base.values import Json
+
+log = logging.getLogger("registry.client")
+
+_MAX_CACHED: Final = 4_096
+#: Seconds until the next try while an instance is not listed; between heartbeats the registry's word counts.
+RETRY: Final = 5.0
+_DEFAULT_INTERVAL: Final = 30.0
+#: Seconds that one question for news may stay open, and below which an answer without news came too soon.
+_LONGEST: Final = 25.0
+_SOON: Final = 1.0
+
+
+class Record(TypedDict, total=False):
+    """One service as the registry answers it; times are ISO 8601. A fallback has only the first four."""
+
+    service_name: str
+    service_url: str
+    service_id: str
+    capabilities: list[str]
+    registered_at: str
+    last_heartbeat: str
+    weight: float
+    zone: str | None
+    version: str | None
+    tags: list[str]
+    metadata: dict[str, Json]
+    health_check_url: str | None
+    openapi_url: str | None
+    #: Seconds.
+    ttl: float
+    heartbeat_interval: float
+    instances: list["Record"]
+    index: int
+
+
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be so in a `Record` that a registry answers, whatever else it has."""
+
+    service_name: str
+    service_url: str
+    service_id: str
+    capabilities: list[str] = []
+    last_heartbeat: str = ""
+    zone: str | None = None
+    version: str | None = None
+    heartbeat_interval: float = 0
+    instances: list["_Told"] = []
+
+
+class RegistryError(Exception):
+    """The registry could not do what was asked."""
+
+
+class RegistryRefused(RegistryError):
+    """The registry answered with `status`; `problem` is its document."""
+
+    def __init__(self, message: str, *, status: int, problem: dict[str, Json]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = problem
+
+
+class ServiceNotFound(RegistryRefused):
+    """No such service, or no such instance of it, is registered."""
+
+
+class RegistryUnavailable(RegistryError):
+    """The registry did not answer in time, or not as a registry does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request; `path` with its query, `patience` seconds beyond the usual time."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    patience: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Go on after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The instances of a name at one moment, under the registry's number for it."""
+
+    instances: list[Record]
+    index: int
+
+
+_T = TypeVar("_T")
+Talk: TypeAlias = Generator[Ask | Pause, Answer | None, _T]
+
+
+class Conversation:
+    """Every question that there is to the registry at `saga_url`, and the services that were found lately."""
+
+    def __init__(self, saga_url: str, *, cache_ttl: float, fallback: Mapping[str, str], clock: Clock) -> None:
+        self.saga_url = saga_url
+        self._cache_ttl = cache_ttl
+        self._fallback = dict(fallback)
+        self._clock = clock
+        self._cache: dict[str, tuple[float, Record]] = {}
+
+    def register(self, wish: Mapping[str, Json]) -> Talk[Record]:
+        return self._record((yield from self._ask("POST", "/services/register", body=wish)))
+
+    def discover(self, name: str) -> Talk[Record]:
+        kept = self._cache.get(name)
+        if kept is not None and self._clock.monotonic() < kept[0]:
+            return kept[1]
+        try:
+            found = self._record((yield from self._ask("GET", _service(name))))
+        except RegistryError as reason:
+            self._cache.pop(name, None)
+            url = self._fallback.get(name)
+            if url is None:
+                raise
+            log.warning("%s is taken from the fallback: %s", name, reason)
+            return Record(service_name=name, service_url=url, service_id="", capabilities=[])
+        self._keep(name, found)
+        return found
+
+    def services(self, filters: Mapping[str, str]) -> Talk[list[Record]]:
+        listed = (yield from self._ask("GET", "/services", query=filters)).get("services")
+        if not isinstance(listed, list):
+            raise RegistryUnavailable(f"{self.saga_url} answered no list of services: is it a registry?")
+        return [self._record(each) for each in listed]
+
+    def heartbeat(self, name: str, service_id: str | None) -> Talk[Record]:
+        query = _given(service_id=service_id)
+        return self._record((yield from self._ask("POST", f"{_service(name)}/heartbeat", query=query)))
+
+    def unregister(self, name: str, service_id: str | None, everything: bool) -> Talk[None]:
+        query = _given(service_id=service_id, all="true" if everything else None)
+        answered = yield from self._ask("DELETE", _service(name), query=query)
+        if not isinstance(answered.get("removed"), list):
+            raise RegistryUnavailable(f"{self.saga_url} did not say what it removed: is it a registry?")
+        self._cache.pop(name, None)
+
+    def news(self, name: str, seen: Seen | None) -> Talk[Seen]:
+        """The instances of the name as soon as they are others than those seen; waits as long as it takes."""
+        while True:
+            begun = self._clock.monotonic()
+            try:
+                found = yield from self._seen(name, seen)
+            except RegistryError as reason:
+                log.warning("%s cannot be watched, the next try follows: %s", name, reason)
+                yield Pause(RETRY)
+                continue
+            if seen is None or (found.index, bool(found.instances)) != (seen.index, bool(seen.instances)):
+                self._cache.pop(name, None)
+                return found
+            if self._clock.monotonic() - begun < _SOON:
+                yield Pause(RETRY)  # it does not hold questions open, so it is asked now and then
+
+    def _seen(self, name: str, seen: Seen | None) -> Talk[Seen]:
+        query = {"instances": "only"}
+        if seen is not None:
+            query |= {"index": str(seen.index), "wait": f"{_LONGEST:g}s"}
+        try:
+            answered = yield from self._ask("GET", _service(name), query=query, patience=_LONGEST)
+        except ServiceNotFound as gone:
+            index = gone.problem.get("index")
+            return Seen([], index if isinstance(index, int) else 0)
+        listed, index = answered.get("instances"), answered.get("index")
+        if not isinstance(listed, list) or not isinstance(index, int):
+            raise RegistryUnavailable(f"{self.saga_url} answered no instances: is it a registry?")
+        return Seen([self._record(each) for each in listed], index)
+
+    def _keep(self, name: str, found: Record) -> None:
+        if len(self._cache) >= _MAX_CACHED:
+            self._cache.clear()  # in one step, because threads may share it
+        self._cache[name] = (self._clock.monotonic() + self._cache_ttl, found)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Json = None,
+        query: Mapping[str, str] | None = None,
+        patience: float = 0,
+    ) -> Talk[dict[str, Any]]:
+        """The JSON object of a successful answer."""
+        answer = yield Ask(
+            method=method,
+            path=f"/api/v1{path}" + (f"?{urlencode(query)}" if query else ""),
+            body=None if body is None else msgspec.json.encode(body),
+            patience=patience,
+        )
+        assert answer is not None, "an Ask is sent its answer"
+        return self._accepted(answer)
+
+    def _accepted(self, answer: Answer) -> dict[str, Any]:
+        status = answer.status
+        try:
+            answered = msgspec.json.decode(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            answered = None
+        if status in (200, 201) and isinstance(answered, dict):
+            return answered
+        if not isinstance(answered, dict) or status < 400:
+            raise RegistryUnavailable(f"{self.saga_url} answered {status}, but not as a registry: is it one?")
+        message = str(answered.get("error") or answered.get("detail") or f"The registry answered {status}.")
+        raised = ServiceNotFound if status == 404 else RegistryRefused
+        raise raised(message, status=status, problem=answered)
+
+    def _record(self, answered: Json) -> Record:
+        """The answer as it came, if it is a service."""
+        try:
+            msgspec.convert(answered, _Told)
+        except msgspec.ValidationError as wrong:
+            raise RegistryUnavailable(f"{self.saga_url} answered no service ({wrong}): is it a registry?") from None
+        return cast(Record, answered)
+
+
+class Keeping:
+    """Keeps one instance listed: talks for its begin, its beats and its end. Logs what it cannot do."""
+
+    def __init__(self, conversation: Conversation, wish: Mapping[str, Json]) -> None:
+        self._conversation = conversation
+        self._wish = dict(wish)
+        self.name: str = wish["service_name"]
+        self._interval = _DEFAULT_INTERVAL
+        self._listed = False
+        #: The id the registry knows it by; kept, so that it is the same instance after any gap.
+        self._id: str | None = wish.get("service_id")
+
+    def begin(self) -> Talk[None]:
+        try:
+            answered = yield from self._conversation.register(self._wish)
+        except RegistryError as reason:
+            self._listed = False
+            log.warning("%s is not registered, the next try follows: %s", self.name, reason)
+            return
+        self._listed = True
+        self._learn(answered)
+        log.info("%s is registered as %s", self.name, self._id)
+
+    def beats(self) -> Talk[Never]:
+        while True:
+            yield Pause(self._interval if self._listed else min(self._interval, RETRY))
+            if not self._listed:
+                yield from self.begin()
+                continue
+            try:
+                self._learn((yield from self._conversation.heartbeat(self.name, self._id)))
+            except RegistryError as reason:
+                log.warning("heartbeat of %s failed, registering again: %s", self.name, reason)
+                yield from self.begin()
+
+    def end(self) -> Talk[None]:
+        # Also when it seems not to be listed: an answer may have been lost on its way.
+        if self._id is None:
+            return
+        try:
+            yield from self._conversation.unregister(self.name, self._id, everything=False)
+        except RegistryError as reason:
+            log.warning("%s could not be unregistered, it will expire: %s", self.name, reason)
+
+    def _learn(self, answered: Record) -> None:
+        self._id = answered.get("service_id") or self._id
+        if self._id is not None:
+            self._wish["service_id"] = self._id
+        interval = answered.get("heartbeat_interval")
+        if isinstance(interval, int | float) and interval > 0:
+            self._interval = interval
+
+
+def wish(name: str, url: str, capabilities: Iterable[str], optional: Mapping[str, Json]) -> dict[str, Json]:
+    """The body of a registration."""
+    return {"service_name": name, "service_url": url, "capabilities": list(capabilities), **optional}
+
+
+def _service(name: str) -> str:
+    return f"/services/{quote(name, safe='')}"
+
+
+def _given(**query: str | None) -> dict[str, str]:
+    return {name: value for name, value in query.items() if value is not None}

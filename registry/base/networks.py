@@ -27,21 +27,21 @@ class Refused(OSError):
 
 
 class Networks:
-    """The rule of `http.allowedNetworks`, and name lookups under it."""
+    """A rule for addresses, and name lookups under it. `setting` is what its sentences call it."""
 
-    def __init__(self, allowed: Sequence[str] = ()) -> None:
+    def __init__(self, allowed: Sequence[str] = (), *, setting: str = "http.allowedNetworks") -> None:
         """`allowed`: networks as `10.0.0.0/8`; empty: all but link-local and cloud metadata addresses.
 
         Raises ValueError naming the entry that is not a network.
         """
+        self._setting = setting
         self._allowed: list[Network] = []
         for text in allowed:
             try:
                 self._allowed.append(ipaddress.ip_network(text, strict=False))
             except ValueError as exc:
                 raise ValueError(
-                    f"http.allowedNetworks: {text!r} is not a network; write an address and a prefix length, "
-                    "such as 10.0.0.0/8."
+                    f"{setting}: {text!r} is not a network; write an address and a prefix length, such as 10.0.0.0/8."
                 ) from exc
         self._lookups: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
 
@@ -76,8 +76,8 @@ class Networks:
         permitted = [address for address in found if self.allows(address)]
         if not permitted:
             where = found[0] if host == found[0] else f"{host} ({', '.join(found)})"
-            rule = "is not within http.allowedNetworks" if self._allowed else "is link-local or cloud metadata"
-            raise Refused(f"{where} {rule}, so it is not called; name its network in http.allowedNetworks.")
+            rule = f"is not within {self._setting}" if self._allowed else "is link-local or cloud metadata"
+            raise Refused(f"{where} {rule}, so it is not called; name its network in {self._setting}.")
         return permitted
 
     async def _look_up(self, host: str, port: int) -> list[str]:

@@ -14,17 +14,13 @@ a daemon thread. Errors: `RegistryError`
 """
 
 import asyncio
-import atexit
 import contextlib
-import http.client
-import os
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from registry.base.clock import Clock, SystemClock
 from registry.base.values import Json
+from registry.blocking import SyncRegistryClient
 from registry.conversation import (
     Answer,
     Ask,
@@ -38,9 +34,12 @@ from registry.conversation import (
     Seen,
     ServiceNotFound,
     Talk,
+    check_size,
+    headers,
+    unavailable,
     wish,
 )
-from registry.settings import registry_token, registry_url
+from registry.settings import registry_url
 
 if TYPE_CHECKING:
     import aiohttp
@@ -54,8 +53,6 @@ __all__ = [
     "ServiceNotFound",
     "SyncRegistryClient",
 ]
-
-_MAX_ANSWER: Final = 16 * 1_048_576
 
 _T = TypeVar("_T")
 #: What an ASGI application takes as its lifespan.
@@ -84,7 +81,7 @@ class RegistryClient:
     ) -> None:
         self.saga_url = (saga_url or registry_url()).rstrip("/")
         self._timeout = timeout
-        self._headers = _headers(token)
+        self._headers = headers(token)
         self._sleep = sleep
         self._talk = Conversation(
             self.saga_url, cache_ttl=cache_ttl, fallback=fallback or {}, clock=clock or SystemClock()
@@ -138,7 +135,7 @@ class RegistryClient:
         """Remove one instance: the one of `service_id`, else the caller's own; or `all` of the service."""
         await self._hold(self._talk.unregister(service_name, service_id, all))
 
-    async def watch(self, service_name: str) -> AsyncIterator[list[Record]]:
+    async def watch(self, service_name: str) -> AsyncGenerator[list[Record], None]:
         """The live instances of the service now, and again after each change; ends when the caller does.
 
         Nothing is raised where the registry is away: it is asked until it answers again.
@@ -230,165 +227,7 @@ class RegistryClient:
                 raw = bytearray()
                 async for chunk in response.content.iter_any():
                     raw += chunk
-                    _check_size(len(raw))
+                    check_size(len(raw))
                 return Answer(status=response.status, body=bytes(raw))
         except (aiohttp.ClientError, TimeoutError, ValueError) as reason:
-            raise _unavailable(self.saga_url, reason, self._timeout) from None
-
-
-class SyncRegistryClient:
-    """`RegistryClient` without asyncio: for Flask, scripts and threads. It holds no connection and needs no closing.
-
-    `timeout`: seconds for each wait of a request. The rest is as there.
-    """
-
-    def __init__(
-        self,
-        saga_url: str | None = None,
-        cache_ttl: float = 30,
-        fallback: Mapping[str, str] | None = None,
-        timeout: float = 5,
-        *,
-        token: str | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        self.saga_url = (saga_url or registry_url()).rstrip("/")
-        self._timeout = timeout
-        self._headers = _headers(token)
-        self._talk = Conversation(
-            self.saga_url, cache_ttl=cache_ttl, fallback=fallback or {}, clock=clock or SystemClock()
-        )
-
-    def register(
-        self, service_name: str, service_url: str, capabilities: Iterable[str] = (), **optional: Json
-    ) -> Record:
-        """As `RegistryClient.register`: lists the instance once. `registered` keeps it listed."""
-        return self._hold(self._talk.register(wish(service_name, service_url, capabilities, optional)))
-
-    def discover(self, service_name: str) -> Record:
-        """As `RegistryClient.discover`."""
-        return self._hold(self._talk.discover(service_name))
-
-    def services(self, **filters: str) -> list[Record]:
-        """As `RegistryClient.services`."""
-        return self._hold(self._talk.services(filters))
-
-    def heartbeat(self, service_name: str, *, service_id: str | None = None) -> Record:
-        """As `RegistryClient.heartbeat`."""
-        return self._hold(self._talk.heartbeat(service_name, service_id))
-
-    def unregister(
-        self,
-        service_name: str,
-        *,
-        service_id: str | None = None,
-        all: bool = False,  # noqa: A002 - the interface's word
-    ) -> None:
-        """As `RegistryClient.unregister`."""
-        self._hold(self._talk.unregister(service_name, service_id, all))
-
-    def watch(self, service_name: str) -> Iterator[list[Record]]:
-        """As `RegistryClient.watch`."""
-        seen: Seen | None = None
-        while True:
-            seen = self._hold(self._talk.news(service_name, seen))
-            yield seen.instances
-
-    def registered(
-        self, service_name: str, service_url: str, capabilities: Iterable[str] = (), **optional: Json
-    ) -> "Registered":
-        """Keep an instance listed from now on, until `end` of what is returned, the end of its `with` block, or that of
-        the process.
-
-        A daemon thread beats. Otherwise as `RegistryClient.registered`: nothing is raised.
-        """
-        return Registered(self._hold, Keeping(self._talk, wish(service_name, service_url, capabilities, optional)))
-
-    def _hold(self, talk: Talk[_T], ended: threading.Event | None = None) -> _T:
-        """Hold the talk to its end; what it returns. With `ended` it is broken off at the next pause after that."""
-        pausing = ended or threading.Event()
-        try:
-            step = next(talk)
-            while True:
-                if isinstance(step, Pause):
-                    if pausing.wait(step.seconds):
-                        raise _Ended
-                    step = next(talk)
-                    continue
-                try:
-                    answer = self._send(step)
-                except RegistryUnavailable as reason:
-                    step = talk.throw(reason)
-                else:
-                    step = talk.send(answer)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # what the talk returns is its _T
-        finally:
-            talk.close()
-
-    def _send(self, ask: Ask) -> Answer:
-        try:
-            parts = urlsplit(self.saga_url)
-            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-            connection = kind(parts.hostname or "", parts.port, timeout=self._timeout + ask.patience)
-            with contextlib.closing(connection):
-                connection.request(ask.method, parts.path + ask.path, ask.body, self._headers)
-                response = connection.getresponse()
-                raw = response.read(_MAX_ANSWER + 1)
-                _check_size(len(raw))
-                return Answer(status=response.status, body=raw)
-        except (OSError, http.client.HTTPException, ValueError) as reason:
-            raise _unavailable(self.saga_url, reason, self._timeout) from None
-
-
-class _Ended(Exception):
-    """A talk was broken off."""
-
-
-class Registered:
-    """An instance that a daemon thread keeps listed; made by `SyncRegistryClient.registered`."""
-
-    def __init__(self, hold: Callable[..., Any], keeping: Keeping) -> None:
-        self._hold = hold
-        self._keeping = keeping
-        self._ended = threading.Event()
-        # A fork of this process has neither the thread nor the right to end what this one keeps.
-        self._process = os.getpid()
-        hold(keeping.begin())
-        self._beating = threading.Thread(target=self._beat, name=f"heartbeats of {keeping.name}", daemon=True)
-        self._beating.start()
-        atexit.register(self.end)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Stop beating and unregister; a second time does nothing."""
-        if self._ended.is_set() or os.getpid() != self._process:
-            return
-        self._ended.set()
-        self._beating.join()
-        self._hold(self._keeping.end())
-        atexit.unregister(self.end)
-
-    def _beat(self) -> None:
-        with contextlib.suppress(_Ended):
-            self._hold(self._keeping.beats(), self._ended)
-
-
-def _headers(token: str | None) -> dict[str, str]:
-    token = token or registry_token()
-    return {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
-
-
-def _check_size(size: int) -> None:
-    if size > _MAX_ANSWER:
-        raise ValueError(f"its answer is larger than {_MAX_ANSWER} bytes")
-
-
-def _unavailable(url: str, reason: Exception, timeout: float) -> RegistryUnavailable:
-    said = str(reason) if not isinstance(reason, TimeoutError) else ""
-    return RegistryUnavailable(f"The registry at {url} cannot be reached: {said or f'no answer within {timeout:g} s'}.")
+            raise unavailable(self.saga_url, reason, self._timeout) from None

@@ -15,9 +15,11 @@ import msgspec
 
 from registry.base.clock import Clock
 from registry.base.values import Json
+from registry.settings import registry_token
 
 log = logging.getLogger("registry.client")
 
+MAX_ANSWER: Final = 16 * 1_048_576
 _MAX_CACHED: Final = 4_096
 #: Seconds until the next try while an instance is not listed; between heartbeats the registry's word counts.
 RETRY: Final = 5.0
@@ -296,6 +298,24 @@ class Keeping:
         interval = answered.get("heartbeat_interval")
         if isinstance(interval, int | float) and interval > 0:
             self._interval = interval
+
+
+def headers(token: str | None) -> dict[str, str]:
+    """Those of every request; the token is `SAGA_SERVICE_TOKEN` where none is given."""
+    token = token or registry_token()
+    return {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+
+
+def check_size(size: int) -> None:
+    """Raises ValueError for an answer that is absurdly large."""
+    if size > MAX_ANSWER:
+        raise ValueError(f"its answer is larger than {MAX_ANSWER} bytes")
+
+
+def unavailable(url: str, reason: Exception, timeout: float) -> RegistryUnavailable:
+    """Why there was no answer, as its one error."""
+    said = str(reason) if not isinstance(reason, TimeoutError) else ""
+    return RegistryUnavailable(f"The registry at {url} cannot be reached: {said or f'no answer within {timeout:g} s'}.")
 
 
 def wish(name: str, url: str, capabilities: Iterable[str], optional: Mapping[str, Json]) -> dict[str, Json]:

@@ -16,6 +16,7 @@ from registry.conversation import (
     Answer,
     Ask,
     Conversation,
+    Health,
     Keeping,
     Pause,
     Record,
@@ -82,6 +83,31 @@ class SyncRegistryClient:
     ) -> None:
         """As `RegistryClient.unregister`."""
         self._hold(self._talk.unregister(service_name, service_id, all))
+
+    def resolve(
+        self,
+        service_name: str,
+        *,
+        policy: str | None = None,
+        key: str | None = None,
+        zone: str | None = None,
+        capability: str | None = None,
+    ) -> dict[str, Json]:
+        """As `RegistryClient.resolve`."""
+        wishes = {"policy": policy, "key": key, "zone": zone, "capability": capability}
+        return self._hold(self._talk.resolve(service_name, wishes))
+
+    def drain(self, service_name: str, *, service_id: str | None = None) -> Record:
+        """As `RegistryClient.drain`."""
+        return self._hold(self._talk.steer(service_name, service_id, "drain"))
+
+    def enable(self, service_name: str, *, service_id: str | None = None) -> Record:
+        """As `RegistryClient.enable`."""
+        return self._hold(self._talk.steer(service_name, service_id, "enable"))
+
+    def health(self) -> Health:
+        """As `RegistryClient.health`."""
+        return self._hold(self._talk.health())
 
     def watch(self, service_name: str) -> Iterator[list[Record]]:
         """As `RegistryClient.watch`."""

@@ -25,6 +25,7 @@ from registry.conversation import (
     Answer,
     Ask,
     Conversation,
+    Health,
     Keeping,
     Pause,
     Record,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = [
+    "Health",
     "Record",
     "RegistryClient",
     "RegistryError",
@@ -134,6 +136,31 @@ class RegistryClient:
     ) -> None:
         """Remove one instance: the one of `service_id`, else the caller's own; or `all` of the service."""
         await self._hold(self._talk.unregister(service_name, service_id, all))
+
+    async def resolve(
+        self,
+        service_name: str,
+        *,
+        policy: str | None = None,
+        key: str | None = None,
+        zone: str | None = None,
+        capability: str | None = None,
+    ) -> dict[str, Json]:
+        """Which instance a call would get (`chosen`), and why not the others (`reasons`); nothing is counted."""
+        wishes = {"policy": policy, "key": key, "zone": zone, "capability": capability}
+        return await self._hold(self._talk.resolve(service_name, wishes))
+
+    async def drain(self, service_name: str, *, service_id: str | None = None) -> Record:
+        """Give one instance no new calls until `enable`; without `service_id` the only one that there is."""
+        return await self._hold(self._talk.steer(service_name, service_id, "drain"))
+
+    async def enable(self, service_name: str, *, service_id: str | None = None) -> Record:
+        """Undo `drain`."""
+        return await self._hold(self._talk.steer(service_name, service_id, "enable"))
+
+    async def health(self) -> Health:
+        """How the registry says it is. Raises `RegistryError` where it does not answer."""
+        return await self._hold(self._talk.health())
 
     async def watch(self, service_name: str) -> AsyncGenerator[list[Record], None]:
         """The live instances of the service now, and again after each change; ends when the caller does.

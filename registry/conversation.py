@@ -52,6 +52,18 @@ class Record(TypedDict, total=False):
     index: int
 
 
+class Health(TypedDict, total=False):
+    """How a registry says it is."""
+
+    #: `healthy` or `unhealthy`.
+    status: str
+    service: str
+    version: str
+    #: `connected`, `disconnected`, or `embedded`.
+    redis: str
+    cache: dict[str, Json]
+
+
 class _Told(msgspec.Struct, frozen=True, kw_only=True):
     """What must be so in a `Record` that a registry answers, whatever else it has."""
 
@@ -169,6 +181,29 @@ class Conversation:
         if not isinstance(answered.get("removed"), list):
             raise RegistryUnavailable(f"{self.saga_url} did not say what it removed: is it a registry?")
         self._cache.pop(name, None)
+
+    def health(self) -> Talk[Health]:
+        answered = yield from self._ask("GET", "/health")
+        if not all(isinstance(answered.get(member), str) for member in ("status", "service", "version", "redis")):
+            raise RegistryUnavailable(f"{self.saga_url} did not say how it is: is it a registry?")
+        return cast(Health, answered)
+
+    def resolve(self, name: str, wishes: Mapping[str, str | None]) -> Talk[dict[str, Json]]:
+        answered = yield from self._ask("GET", f"{_service(name)}/resolve", query=_given(**wishes))
+        if not isinstance(answered.get("reasons"), list):
+            raise RegistryUnavailable(f"{self.saga_url} did not say why it would choose: is it a registry?")
+        return answered
+
+    def steer(self, name: str, service_id: str | None, word: str) -> Talk[Record]:
+        """Drain or enable one instance, the only one where none is named."""
+        if service_id is None:
+            instances = (yield from self._seen(name, None)).instances
+            if len(instances) != 1:
+                ids = ", ".join(x["service_id"] for x in instances) or "none"
+                raise RegistryError(f"{name} has {len(instances)} instances, so say which by its id: {ids}.")
+            service_id = instances[0]["service_id"]
+        path = f"{_service(name)}/instances/{quote(service_id, safe='')}/{word}"
+        return self._record((yield from self._ask("POST", path)))
 
     def news(self, name: str, seen: Seen | None) -> Talk[Seen]:
         """The instances of the name as soon as they are others than those seen; waits as long as it takes."""

@@ -72,15 +72,13 @@ def product_version() -> str:
 
 
 class _Pages:
-    """The handlers. Those that look up a name count hits and misses."""
+    """The handlers."""
 
     def __init__(self, directory: Directory, settings: Settings, clock: Clock) -> None:
         self._directory = directory
         self._settings = settings
         self._clock = clock
         self._version = product_version()
-        self._hits = 0
-        self._misses = 0
         self._turn = -1
 
     async def register(self, request: Request) -> Response:
@@ -142,11 +140,9 @@ class _Pages:
         """The record of one instance, chosen in turn, with all `instances`; `?instances=only` gives these
         alone.
         """
-        listings = await self._directory.get(name)
+        listings = await self._directory.get(name, counts=True)
         if not listings:
-            self._misses += 1
             raise Refused(_unknown(name))
-        self._hits += 1
         if instances == "only":
             return answer(200, {"instances": [record(x) for x in listings], "index": self._directory.version(name)})
         self._turn += 1
@@ -190,8 +186,8 @@ class _Pages:
 
     async def health(self) -> Response:
         """200 as long as this process lives; the body says how it is."""
-        facts = self._directory.facts()
-        asked = self._hits + self._misses
+        facts = await self._directory.check()
+        asked = facts.hits + facts.misses
         return answer(
             200,
             {
@@ -201,9 +197,9 @@ class _Pages:
                 "redis": facts.redis,
                 "cache": {
                     "size": facts.size,
-                    "hits": self._hits,
-                    "misses": self._misses,
-                    "hit_ratio": self._hits / asked if asked else 0.0,
+                    "hits": facts.hits,
+                    "misses": facts.misses,
+                    "hit_ratio": facts.hits / asked if asked else 0.0,
                     "last_refresh": iso(facts.last_refresh),
                 },
             },

@@ -164,6 +164,6 @@ def test_shortening_lives_again_and_again_does_not_grow_the_memory() -> None:
         run_free = directory.register(registration(ttl=80_000.0 - i))
         with pytest.raises(StopIteration):
             run_free.send(None)
-    assert len(directory._heap) < 200
+    assert len(directory._shelves._heap) < 200
     clock.advance(75_001)
     assert directory.snapshot("payment") == ()

@@ -220,7 +220,7 @@ def registry(host: str | None, port: int | None) -> None:
     import logging
 
     from registry.base.env import WrongSettings
-    from registry.settings import Settings, environment
+    from registry.settings import LEVELS, Settings, environment
 
     given = {"HOST": host, "PORT": None if port is None else str(port)}
     values = {**environment(), **{name: value for name, value in given.items() if value is not None}}
@@ -228,7 +228,8 @@ def registry(host: str | None, port: int | None) -> None:
         settings = Settings.read(values)
     except WrongSettings as wrong:
         raise click.ClickException(str(wrong)) from None
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("registry").setLevel(LEVELS[settings.saga_log])
     with _one_line():
         asyncio.run(_serve(settings))
 

@@ -3,12 +3,12 @@ too.
 """
 
 import asyncio
+import re
 from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from registry.base.document import InvalidDocument, read_document
 from registry.base.problem import Problem
@@ -19,6 +19,9 @@ MAX_BODY: Final = 1_048_576
 BODY_TIMEOUT: Final = 10.0
 #: Nesting of a body.
 DEEPEST: Final = 64
+
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|)", re.ASCII)
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 
 
 class Refused(Exception):
@@ -32,6 +35,20 @@ class Refused(Exception):
 def answer(status: int, body: Json) -> Response:
     """A JSON answer."""
     return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+
+def raw_answer(body: bytes) -> Response:
+    """A JSON answer that is encoded already."""
+    return Response(body, media_type="application/json")
+
+
+def seconds_of(member: str, text: str, most: float) -> float:
+    """`30s`, `500ms`, `1m` or `30` as seconds, at most `most`. Raises `Refused`."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        detail = f"{member} must be a time such as 30s, 500ms or 1m."
+        raise Refused(invalid(detail, ({"pointer": f"/{member}", "detail": detail},)))
+    return min(most, float(found[1]) * _UNITS[found[2]])
 
 
 def refusal(problem: Problem) -> Response:
@@ -79,18 +96,3 @@ async def read_json(request: Request) -> Json:
         return read_document(bytes(body), deepest=DEEPEST)
     except InvalidDocument as wrong:
         raise Refused(invalid(f"The body {wrong}.", ({"pointer": "", "detail": f"The body {wrong}."},))) from None
-
-
-class BodyLimit:
-    """Refuses what declares a body above `MAX_BODY`, on every path and before anything is read."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            for name, value in scope["headers"]:
-                if name == b"content-length" and value.isdigit() and int(value[:32]) > MAX_BODY:
-                    await refusal(TOO_LARGE)(scope, receive, send)
-                    return
-        await self._app(scope, receive, send)

@@ -20,6 +20,8 @@ _NEVER_BY_DEFAULT: tuple[Network, ...] = tuple(
 )
 #: Addresses that carry an IPv4 address in their last 32 bits and end up there (NAT64).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+#: Seconds for the lookup of a name that wants to be admitted.
+_LOOKUP_S = 3.0
 
 
 class Refused(OSError):
@@ -59,6 +61,21 @@ class Networks:
         except ValueError:
             return
         self._permitted(host, [address])
+
+    async def admit(self, host: str) -> None:
+        """Raises Refused where `host` is not permitted: an address at once, a name where networks are listed and none
+        of its addresses lies in them, or it has none.
+        """
+        self.check_literal(host)
+        if not self._allowed:
+            return  # what a name leads to may change: that is checked when it is called
+        try:
+            async with asyncio.timeout(_LOOKUP_S):
+                await self.resolve(host, 0)
+        except Refused:
+            raise
+        except OSError:  # a lookup that takes too long, too
+            raise Refused(f"{host} has no address here, so it cannot be said to be within {self._setting}.") from None
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """The permitted IP addresses of `host`, in the resolver's order.

@@ -1,0 +1,171 @@
+"""The registry's ASGI application up to its handlers: who asks, how large, how long it took.
+
+The two requests that services send all the time, a lookup by name and a heartbeat, are answered here without any
+framework, which would cost several times what they do.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from registry.base.problem import Problem
+from registry.directory import DirectoryAway
+from registry.form import RESERVED
+from registry.office import Office, away, forbidden
+from registry.pages.lookups import Lookups
+from registry.pages.services import Services
+from registry.tokens import ANYBODY, Caller
+from registry.wire import MAX_BODY, TOO_LARGE, Refused, refusal
+
+log = logging.getLogger(__name__)
+
+PREFIX: Final = "/api/v1"
+_SERVICES: Final = f"{PREFIX}/services/"
+_BEAT: Final = "/heartbeat"
+_NAME: Final = f"{_SERVICES}{{name}}"
+#: Characters of what is no plain name: a path below it, or a version wished for.
+_SPECIAL: Final = frozenset("/@")
+#: What probes and scrapers ask without a token, at the root and under the prefix.
+_OPEN: Final = frozenset(
+    at + page for at in ("", PREFIX) for page in ("/health", "/health/live", "/health/ready", "/metrics")
+) | {f"{PREFIX}/openapi.json"}
+
+_NO_TOKEN: Final = Problem(
+    status=401,
+    code="unauthorized",
+    title="A token is needed",
+    detail="This registry answers to bearer tokens of REGISTRY_TOKENS: send one, as Authorization: Bearer TOKEN.",
+    headers={"WWW-Authenticate": 'Bearer realm="registry"'},
+)
+
+
+class Door:
+    """Lets requests in to `inner`, or answers them itself."""
+
+    def __init__(self, inner: ASGIApp, office: Office, services: Services, lookups: Lookups) -> None:
+        self._inner = inner
+        self._tokens = office.settings.registry_tokens
+        self._figures = office.figures
+        self._monotonic = office.clock.monotonic
+        self._services = services
+        self._lookups = lookups
+        self._found = self._figures.durations("GET", _NAME, 200)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        start = self._monotonic()
+        path: str = scope["path"]
+        method: str = scope["method"]
+        caller: Caller | None = ANYBODY
+        if self._tokens and path not in _OPEN:
+            caller = self._tokens.caller(_field(scope, b"authorization"))
+            if caller is None or (method == "GET" and not caller.reads):
+                refused = _NO_TOKEN if caller is None else forbidden(f"{caller.name} may not read: that takes read.")
+                await self._refuse(refused, start, scope, receive, send)
+                return
+        if method == "GET":
+            if path.startswith(_SERVICES) and not scope["query_string"]:
+                name = path[len(_SERVICES) :]
+                if name not in RESERVED and _SPECIAL.isdisjoint(name):
+                    await self._look_up(name, start, scope, receive, send)
+                    return
+        elif _too_large(scope):
+            await self._refuse(TOO_LARGE, start, scope, receive, send)
+            return
+        elif method == "POST" and path.endswith(_BEAT) and path.startswith(_SERVICES) and caller is not None:
+            await self._beat(caller, path[len(_SERVICES) : -len(_BEAT)], start, scope, receive, send)
+            return
+        scope["saga.caller"] = caller
+        await self._pass_on(start, scope, receive, send)
+
+    async def _look_up(self, name: str, start: float, scope: Scope, receive: Receive, send: Send) -> None:
+        """A lookup that wishes nothing."""
+        try:
+            body = await self._lookups.plain(name)
+        except Refused as refused:
+            await self._refuse(refused.problem, start, scope, receive, send, _NAME)
+            return
+        await _send(send, 200, body)
+        self._found.add(self._monotonic() - start)
+
+    async def _beat(self, caller: Caller, name: str, start: float, scope: Scope, receive: Receive, send: Send) -> None:
+        """A heartbeat that asks for nothing special."""
+        query = scope["query_string"]
+        given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else _NOTHING
+        if "/" in name or len(given) > 1 or (given and not 0 < len(given.get("service_id", "")) <= 128):
+            scope["saga.caller"] = caller
+            await self._pass_on(start, scope, receive, send)
+            return
+        client = scope.get("client")
+        template = f"{_NAME}{_BEAT}"
+        try:
+            told = await self._services.beaten(caller, name, given.get("service_id"), client[0] if client else "")
+        except Refused as refused:
+            await self._refuse(refused.problem, start, scope, receive, send, template)
+            return
+        except DirectoryAway as reason:
+            await self._refuse(away(reason), start, scope, receive, send, template)
+            return
+        await _send(send, 200, msgspec.json.encode(told))
+        self._figures.durations("POST", template, 200).add(self._monotonic() - start)
+
+    async def _pass_on(self, start: float, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._inner(scope, receive, watched)
+        finally:
+            route = scope.get("route")
+            self._count(status, start, scope, getattr(route, "path", "other"))
+
+    async def _refuse(
+        self, problem: Problem, start: float, scope: Scope, receive: Receive, send: Send, template: str = "other"
+    ) -> None:
+        await refusal(problem)(scope, receive, send)
+        self._count(problem.status, start, scope, template)
+
+    def _count(self, status: int, start: float, scope: Scope, template: str) -> None:
+        took = self._monotonic() - start
+        method = scope["method"] if template != "other" else "other"
+        self._figures.durations(method, template, status).add(took)
+        log.debug("%s %s %d in %.1f ms", scope["method"], scope["path"], status, took * 1000)
+
+
+_NOTHING: Final[Mapping[str, str]] = {}
+
+
+async def _send(send: Send, status: int, body: bytes) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+def _field(scope: Scope, name: bytes) -> bytes | None:
+    for each, value in scope["headers"]:
+        if each == name:
+            found: bytes = value
+            return found
+    return None
+
+
+def _too_large(scope: Scope) -> bool:
+    """Whether it declares a body above `MAX_BODY`; one that declares nothing is counted as it is read."""
+    declared = _field(scope, b"content-length")
+    return declared is not None and declared.isdigit() and int(declared[:32]) > MAX_BODY

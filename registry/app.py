@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from registry.base.clock import Clock, SystemClock
@@ -30,6 +30,8 @@ class Serving:
     port: int
     url: str
     directory: Directory
+    #: Answers what waits for a change; the end of the block does it, too.
+    stop: Callable[[], None]
 
 
 @contextlib.asynccontextmanager
@@ -62,7 +64,7 @@ async def serve(
         stack.callback(office.stopping.set)
         url = url_of(settings.host, guest.port)
         log.info("registry on %s, directory %s", url, directory.facts().redis)
-        yield Serving(host=settings.host, port=guest.port, url=url, directory=directory)
+        yield Serving(host=settings.host, port=guest.port, url=url, directory=directory, stop=office.stopping.set)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -230,8 +230,10 @@ def registry(host: str | None, port: int | None) -> None:
         raise click.ClickException(str(wrong)) from None
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("registry").setLevel(LEVELS[settings.saga_log])
-    with _one_line():
-        asyncio.run(_serve(settings))
+    import uvloop
+
+    with _one_line(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        loop.run(_serve(settings))
 
 
 @click.command("restart")

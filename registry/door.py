@@ -5,11 +5,10 @@ framework, which would cost several times what they do.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
-import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.base.problem import Problem
@@ -19,14 +18,15 @@ from registry.office import Office, away, forbidden
 from registry.pages.lookups import Lookups
 from registry.pages.services import Services
 from registry.tokens import ANYBODY, Caller
-from registry.wire import MAX_BODY, TOO_LARGE, Refused, refusal
+from registry.wire import INTERNAL, MAX_BODY, TOO_LARGE, Refused, refusal
 
 log = logging.getLogger(__name__)
 
 PREFIX: Final = "/api/v1"
 _SERVICES: Final = f"{PREFIX}/services/"
 _BEAT: Final = "/heartbeat"
-_NAME: Final = f"{_SERVICES}{{name}}"
+#: Paths as the counters have them.
+_NAME: Final = "/services/{name}"
 #: Characters of what is no plain name: a path below it, or a version wished for.
 _SPECIAL: Final = frozenset("/@")
 #: What probes and scrapers ask without a token, at the root and under the prefix.
@@ -53,7 +53,7 @@ class Door:
         self._monotonic = office.clock.monotonic
         self._services = services
         self._lookups = lookups
-        self._found = self._figures.durations("GET", _NAME, 200)
+        self._loud = log.isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,47 +73,47 @@ class Door:
             if path.startswith(_SERVICES) and not scope["query_string"]:
                 name = path[len(_SERVICES) :]
                 if name not in RESERVED and _SPECIAL.isdisjoint(name):
-                    await self._look_up(name, start, scope, receive, send)
+                    await self._at_once(self._lookups.plain(name), _NAME, start, scope, receive, send)
                     return
         elif _too_large(scope):
             await self._refuse(TOO_LARGE, start, scope, receive, send)
             return
         elif method == "POST" and path.endswith(_BEAT) and path.startswith(_SERVICES) and caller is not None:
-            await self._beat(caller, path[len(_SERVICES) : -len(_BEAT)], start, scope, receive, send)
-            return
+            beat = self._beat(caller, path[len(_SERVICES) : -len(_BEAT)], scope)
+            if beat is not None:
+                await self._at_once(beat, f"{_NAME}{_BEAT}", start, scope, receive, send)
+                return
         scope["saga.caller"] = caller
         await self._pass_on(start, scope, receive, send)
 
-    async def _look_up(self, name: str, start: float, scope: Scope, receive: Receive, send: Send) -> None:
-        """A lookup that wishes nothing."""
+    async def _at_once(
+        self, work: Awaitable[bytes], template: str, start: float, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer with what `work` makes, without any framework."""
         try:
-            body = await self._lookups.plain(name)
+            body = await work
         except Refused as refused:
-            await self._refuse(refused.problem, start, scope, receive, send, _NAME)
+            problem = refused.problem
+        except DirectoryAway as reason:
+            problem = away(reason)
+        except Exception:  # whatever it is, the caller gets a problem document and the log the rest
+            log.exception("%s %s could not be answered", scope["method"], scope["path"])
+            problem = INTERNAL
+        else:
+            await send({"type": "http.response.start", "status": 200, "headers": [_JSON, _length(body)]})
+            await send({"type": "http.response.body", "body": body})
+            self._count(200, start, scope, template)
             return
-        await _send(send, 200, body)
-        self._found.add(self._monotonic() - start)
+        await self._refuse(problem, start, scope, receive, send, template)
 
-    async def _beat(self, caller: Caller, name: str, start: float, scope: Scope, receive: Receive, send: Send) -> None:
-        """A heartbeat that asks for nothing special."""
+    def _beat(self, caller: Caller, name: str, scope: Scope) -> Awaitable[bytes] | None:
+        """A heartbeat that asks for nothing special; None if it does."""
         query = scope["query_string"]
         given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else _NOTHING
         if "/" in name or len(given) > 1 or (given and not 0 < len(given.get("service_id", "")) <= 128):
-            scope["saga.caller"] = caller
-            await self._pass_on(start, scope, receive, send)
-            return
+            return None
         client = scope.get("client")
-        template = f"{_NAME}{_BEAT}"
-        try:
-            told = await self._services.beaten(caller, name, given.get("service_id"), client[0] if client else "")
-        except Refused as refused:
-            await self._refuse(refused.problem, start, scope, receive, send, template)
-            return
-        except DirectoryAway as reason:
-            await self._refuse(away(reason), start, scope, receive, send, template)
-            return
-        await _send(send, 200, msgspec.json.encode(told))
-        self._figures.durations("POST", template, 200).add(self._monotonic() - start)
+        return self._services.beaten(caller, name, given.get("service_id"), client[0] if client else "")
 
     async def _pass_on(self, start: float, scope: Scope, receive: Receive, send: Send) -> None:
         status = 500
@@ -128,33 +128,27 @@ class Door:
             await self._inner(scope, receive, watched)
         finally:
             route = scope.get("route")
-            self._count(status, start, scope, getattr(route, "path", "other"))
+            self._count(status, start, scope, getattr(route, "path", ""))
 
     async def _refuse(
-        self, problem: Problem, start: float, scope: Scope, receive: Receive, send: Send, template: str = "other"
+        self, problem: Problem, start: float, scope: Scope, receive: Receive, send: Send, template: str = ""
     ) -> None:
         await refusal(problem)(scope, receive, send)
         self._count(problem.status, start, scope, template)
 
     def _count(self, status: int, start: float, scope: Scope, template: str) -> None:
         took = self._monotonic() - start
-        method = scope["method"] if template != "other" else "other"
-        self._figures.durations(method, template, status).add(took)
-        log.debug("%s %s %d in %.1f ms", scope["method"], scope["path"], status, took * 1000)
+        self._figures.durations(scope["method"] if template else "other", template or "other", status).add(took)
+        if self._loud:
+            log.debug("%s %s %d in %.1f ms", scope["method"], scope["path"], status, took * 1000)
 
 
 _NOTHING: Final[Mapping[str, str]] = {}
+_JSON: Final = (b"content-type", b"application/json")
 
 
-async def _send(send: Send, status: int, body: bytes) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})
+def _length(body: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", b"%d" % len(body)
 
 
 def _field(scope: Scope, name: bytes) -> bytes | None:

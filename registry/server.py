@@ -25,7 +25,7 @@ from registry.pages.health import Health
 from registry.pages.instances import Instances
 from registry.pages.lookups import Lookups
 from registry.pages.services import Services
-from registry.wire import Refused, invalid, refusal
+from registry.wire import INTERNAL, Refused, invalid, refusal
 
 
 def app(office: Office) -> ASGIApp:
@@ -96,11 +96,4 @@ async def _http_exception(request: Request, refused: Exception) -> Response:
 
 async def _unexpected(_request: Request, _failure: Exception) -> Response:
     # The server logs the failure with its stack; the caller learns nothing internal.
-    return refusal(
-        Problem(
-            status=500,
-            code="internal",
-            title="The registry failed",
-            detail="The registry failed; see its log.",
-        )
-    )
+    return refusal(INTERNAL)

@@ -175,13 +175,14 @@ def _tokens(env: Env, given: str) -> Tokens:
         except (OSError, ValueError) as error:
             env.unusable("REGISTRY_TOKENS", f"names the file {path}, which cannot be read: {error}")
             return Tokens({})
-        if not text.strip():
-            env.unusable("REGISTRY_TOKENS", f"names the file {path}, which has no token")
     try:
-        return read_tokens(text)
+        tokens = read_tokens(text)
     except InvalidTokens as wrong:
         env.unusable("REGISTRY_TOKENS", str(wrong))
         return Tokens({})
+    if given.strip() and not tokens:
+        env.unusable("REGISTRY_TOKENS", "is set but has no token: open the registry by not setting it")
+    return tokens
 
 
 def _level(env: Env, values: Mapping[str, str]) -> str:

@@ -70,6 +70,13 @@ TOO_LARGE: Final = Problem(
     headers={"Connection": "close"},
 )
 
+INTERNAL: Final = Problem(
+    status=500,
+    code="internal",
+    title="The registry failed",
+    detail="The registry failed; see its log.",
+)
+
 
 async def read_json(request: Request) -> Json:
     """The body as JSON. Raises `Refused`: 413 above `MAX_BODY`, 408 if it comes too slowly, 422 if it is no

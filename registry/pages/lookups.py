@@ -24,7 +24,7 @@ _MOST_KEPT: Final = 20_000
 MOST_WAITING: Final = 5_000
 #: Seconds that a request waits for a change, and at most.
 _WAIT: Final = "30s"
-LONGEST_WAIT: Final = 600.0
+LONGEST_WAIT: Final = 300.0
 #: An index fits every client's numbers.
 _MOST_INDEX: Final = 2**53
 

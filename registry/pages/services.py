@@ -4,12 +4,12 @@ import logging
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+import msgspec
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from registry.base.problem import Problem
-from registry.base.values import Json
 from registry.caller import meant
 from registry.description import REGISTRATION
 from registry.directory import DirectoryFull
@@ -18,7 +18,7 @@ from registry.listing import Listing, record
 from registry.office import Office, may_write, unknown, unknown_instance
 from registry.pages.routes import Word, address_of, caller_of, route, who
 from registry.tokens import Caller
-from registry.wire import Refused, answer, invalid, read_json
+from registry.wire import Refused, answer, invalid, raw_answer, read_json
 
 log = logging.getLogger(__name__)
 
@@ -128,9 +128,9 @@ class Services:
 
     async def heartbeat(self, request: Request, name: str, service_id: Word = None) -> Response:
         """Start the time to live of one instance anew."""
-        return answer(200, await self.beaten(caller_of(request), name, service_id, address_of(request)))
+        return raw_answer(await self.beaten(caller_of(request), name, service_id, address_of(request)))
 
-    async def beaten(self, caller: Caller, name: str, service_id: str | None, address: str) -> Json:
+    async def beaten(self, caller: Caller, name: str, service_id: str | None, address: str) -> bytes:
         """What a heartbeat is answered with. Raises `Refused`."""
         may_write(caller, name)
         listings = self._directory.snapshot(name) or await self._directory.get(name)
@@ -138,7 +138,7 @@ class Services:
         beaten = await self._directory.beat(name, one.service_id)
         if beaten is None:
             raise Refused(unknown(name))
-        return self._office.told(beaten)
+        return msgspec.json.encode(self._office.told(beaten))
 
     async def remove(
         self,

@@ -1,5 +1,6 @@
 """The registry's client for threads; `registry.client` is the door to it."""
 
+import asyncio
 import atexit
 import contextlib
 import http.client
@@ -17,7 +18,7 @@ from registry.conversation import (
     Ask,
     Conversation,
     Health,
-    Keeping,
+    Look,
     Pause,
     Record,
     RegistryUnavailable,
@@ -26,8 +27,8 @@ from registry.conversation import (
     check_size,
     headers,
     unavailable,
-    wish,
 )
+from registry.keeping import Keeping, wish
 from registry.settings import registry_url
 
 _T = TypeVar("_T")
@@ -36,12 +37,14 @@ _T = TypeVar("_T")
 class SyncRegistryClient:
     """`RegistryClient` without asyncio: for Flask, scripts and threads. It holds no connection and needs no closing.
 
-    `timeout`: seconds for each wait of a request. The rest is as there.
+    `timeout`: seconds for each wait of a request. The rest is as there. Its methods wait, so never call them in a
+    coroutine.
     """
 
     def __init__(
         self,
         saga_url: str | None = None,
+        redis_url: str | None = None,
         cache_ttl: float = 30,
         fallback: Mapping[str, str] | None = None,
         timeout: float = 5,
@@ -50,10 +53,15 @@ class SyncRegistryClient:
         clock: Clock | None = None,
     ) -> None:
         self.saga_url = (saga_url or registry_url()).rstrip("/")
+        self._redis_url = redis_url or ""
         self._timeout = timeout
         self._headers = headers(token)
         self._talk = Conversation(
-            self.saga_url, cache_ttl=cache_ttl, fallback=fallback or {}, clock=clock or SystemClock()
+            self.saga_url,
+            redis=bool(redis_url),
+            cache_ttl=cache_ttl,
+            fallback=fallback or {},
+            clock=clock or SystemClock(),
         )
 
     def register(
@@ -138,7 +146,7 @@ class SyncRegistryClient:
                     step = next(talk)
                     continue
                 try:
-                    answer = self._send(step)
+                    answer = self._look(step) if isinstance(step, Look) else self._send(step)
                 except RegistryUnavailable as reason:
                     step = talk.throw(reason)
                 else:
@@ -147,6 +155,11 @@ class SyncRegistryClient:
             return end.value  # type: ignore[no-any-return]  # what the talk returns is its _T
         finally:
             talk.close()
+
+    def _look(self, look: Look) -> Answer:
+        from registry.primary import primary  # here, because few clients need Redis
+
+        return asyncio.run(primary(self._redis_url, look.name, self._timeout))
 
     def _send(self, ask: Ask) -> Answer:
         try:

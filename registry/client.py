@@ -26,7 +26,7 @@ from registry.conversation import (
     Ask,
     Conversation,
     Health,
-    Keeping,
+    Look,
     Pause,
     Record,
     RegistryError,
@@ -38,8 +38,8 @@ from registry.conversation import (
     check_size,
     headers,
     unavailable,
-    wish,
 )
+from registry.keeping import Keeping, wish
 from registry.settings import registry_url
 
 if TYPE_CHECKING:
@@ -64,8 +64,9 @@ Lifespan: TypeAlias = Callable[[Any], contextlib.AbstractAsyncContextManager[Any
 class RegistryClient:
     """Talks to one registry; for one event loop. Close it with `async with` or `aclose`.
 
-    `saga_url`: the registry, without it `SAGA_SERVICE_URL` or http://localhost:8030. `cache_ttl`: seconds
-    that a discovered service is kept. `fallback`: service name to URL, for when the registry does not help.
+    `saga_url`: the registry, without it `SAGA_SERVICE_URL` or http://localhost:8030. `redis_url`: its Redis, which is
+    read where the registry does not answer. `cache_ttl`: seconds that a discovered service is kept. `fallback`: service
+    name to URL, for when neither helps.
     `timeout`: seconds for one request as a whole. `token`: where the registry asks for one, without it
     `SAGA_SERVICE_TOKEN`. `sleep` waits between heartbeats.
     """
@@ -73,6 +74,7 @@ class RegistryClient:
     def __init__(
         self,
         saga_url: str | None = None,
+        redis_url: str | None = None,
         cache_ttl: float = 30,
         fallback: Mapping[str, str] | None = None,
         timeout: float = 5,
@@ -82,11 +84,16 @@ class RegistryClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.saga_url = (saga_url or registry_url()).rstrip("/")
+        self._redis_url = redis_url or ""
         self._timeout = timeout
         self._headers = headers(token)
         self._sleep = sleep
         self._talk = Conversation(
-            self.saga_url, cache_ttl=cache_ttl, fallback=fallback or {}, clock=clock or SystemClock()
+            self.saga_url,
+            redis=bool(redis_url),
+            cache_ttl=cache_ttl,
+            fallback=fallback or {},
+            clock=clock or SystemClock(),
         )
         self._session: aiohttp.ClientSession | None = None
 
@@ -113,7 +120,7 @@ class RegistryClient:
         return await self._hold(self._talk.register(wish(service_name, service_url, capabilities, optional)))
 
     async def discover(self, service_name: str) -> Record:
-        """An instance of the service: from the cache, else from the registry, else the fallback URL.
+        """An instance of the service: from the cache, else from the registry (or its Redis), else the fallback URL.
 
         Raises `ServiceNotFound` or another `RegistryError` if none of them has it.
         """
@@ -226,7 +233,7 @@ class RegistryClient:
                     step = next(talk)
                     continue
                 try:
-                    answer = await self._send(step)
+                    answer = await (self._look(step) if isinstance(step, Look) else self._send(step))
                 except RegistryUnavailable as reason:
                     step = talk.throw(reason)
                 else:
@@ -235,6 +242,11 @@ class RegistryClient:
             return end.value  # type: ignore[no-any-return]  # what the talk returns is its _T
         finally:
             talk.close()
+
+    async def _look(self, look: Look) -> Answer:
+        from registry.primary import primary  # here, because few clients need Redis
+
+        return await primary(self._redis_url, look.name, self._timeout)
 
     async def _send(self, ask: Ask) -> Answer:
         import aiohttp  # here, because it takes longer to load than the rest of the package together

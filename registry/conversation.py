@@ -1,14 +1,14 @@
 """What a client says to a registry and what it makes of the answers, without a wire.
 
-A talk is a generator: it yields an `Ask` and is sent the `Answer`, or is thrown `RegistryUnavailable` where there was
-none; it yields a `Pause` and goes on after it. So the clients of `registry.client`, one for asyncio and one for
-threads, differ in how they send and wait, and in nothing else.
+A talk is a generator: it yields an `Ask` or a `Look` and is sent the `Answer`, or is thrown `RegistryUnavailable` where
+there was none; it yields a `Pause` and goes on after it. So the clients of `registry.client`, one for asyncio and one
+for threads, differ in how they send and wait, and in nothing else.
 """
 
 import logging
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Never, TypeAlias, TypedDict, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypedDict, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -21,9 +21,8 @@ log = logging.getLogger("registry.client")
 
 MAX_ANSWER: Final = 16 * 1_048_576
 _MAX_CACHED: Final = 4_096
-#: Seconds until the next try while an instance is not listed; between heartbeats the registry's word counts.
+#: Seconds until the next try where something did not succeed.
 RETRY: Final = 5.0
-_DEFAULT_INTERVAL: Final = 30.0
 #: Seconds that one question for news may stay open, and below which an answer without news came too soon.
 _LONGEST: Final = 25.0
 _SOON: Final = 1.0
@@ -125,6 +124,13 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Read the record of one instance of `name` in Redis; answered as by a registry."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """The instances of a name at one moment, under the registry's number for it."""
 
@@ -133,14 +139,17 @@ class Seen:
 
 
 _T = TypeVar("_T")
-Talk: TypeAlias = Generator[Ask | Pause, Answer | None, _T]
+Talk: TypeAlias = Generator[Ask | Look | Pause, Answer | None, _T]
 
 
 class Conversation:
     """Every question that there is to the registry at `saga_url`, and the services that were found lately."""
 
-    def __init__(self, saga_url: str, *, cache_ttl: float, fallback: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self, saga_url: str, *, redis: bool, cache_ttl: float, fallback: Mapping[str, str], clock: Clock
+    ) -> None:
         self.saga_url = saga_url
+        self._redis = redis
         self._cache_ttl = cache_ttl
         self._fallback = dict(fallback)
         self._clock = clock
@@ -157,11 +166,15 @@ class Conversation:
             found = self._record((yield from self._ask("GET", _service(name))))
         except RegistryError as reason:
             self._cache.pop(name, None)
-            url = self._fallback.get(name)
-            if url is None:
-                raise
-            log.warning("%s is taken from the fallback: %s", name, reason)
-            return Record(service_name=name, service_url=url, service_id="", capabilities=[])
+            looked = (yield from self._looked(name)) if isinstance(reason, RegistryUnavailable) else None
+            if looked is None:
+                url = self._fallback.get(name)
+                if url is None:
+                    raise
+                log.warning("%s is taken from the fallback: %s", name, reason)
+                return Record(service_name=name, service_url=url, service_id="", capabilities=[])
+            log.warning("%s is taken from Redis: %s", name, reason)
+            found = looked
         self._keep(name, found)
         return found
 
@@ -220,6 +233,18 @@ class Conversation:
                 return found
             if self._clock.monotonic() - begun < _SOON:
                 yield Pause(RETRY)  # it does not hold questions open, so it is asked now and then
+
+    def _looked(self, name: str) -> Talk[Record | None]:
+        """What Redis says while the registry says nothing."""
+        if not self._redis:
+            return None
+        try:
+            answer = yield Look(name)
+            assert answer is not None, "a Look is sent its answer"
+            return self._record(self._accepted(answer))
+        except RegistryError as reason:
+            log.warning("%s", reason)
+            return None
 
     def _seen(self, name: str, seen: Seen | None) -> Talk[Seen]:
         query = {"instances": "only"}
@@ -282,59 +307,6 @@ class Conversation:
         return cast(Record, answered)
 
 
-class Keeping:
-    """Keeps one instance listed: talks for its begin, its beats and its end. Logs what it cannot do."""
-
-    def __init__(self, conversation: Conversation, wish: Mapping[str, Json]) -> None:
-        self._conversation = conversation
-        self._wish = dict(wish)
-        self.name: str = wish["service_name"]
-        self._interval = _DEFAULT_INTERVAL
-        self._listed = False
-        #: The id the registry knows it by; kept, so that it is the same instance after any gap.
-        self._id: str | None = wish.get("service_id")
-
-    def begin(self) -> Talk[None]:
-        try:
-            answered = yield from self._conversation.register(self._wish)
-        except RegistryError as reason:
-            self._listed = False
-            log.warning("%s is not registered, the next try follows: %s", self.name, reason)
-            return
-        self._listed = True
-        self._learn(answered)
-        log.info("%s is registered as %s", self.name, self._id)
-
-    def beats(self) -> Talk[Never]:
-        while True:
-            yield Pause(self._interval if self._listed else min(self._interval, RETRY))
-            if not self._listed:
-                yield from self.begin()
-                continue
-            try:
-                self._learn((yield from self._conversation.heartbeat(self.name, self._id)))
-            except RegistryError as reason:
-                log.warning("heartbeat of %s failed, registering again: %s", self.name, reason)
-                yield from self.begin()
-
-    def end(self) -> Talk[None]:
-        # Also when it seems not to be listed: an answer may have been lost on its way.
-        if self._id is None:
-            return
-        try:
-            yield from self._conversation.unregister(self.name, self._id, everything=False)
-        except RegistryError as reason:
-            log.warning("%s could not be unregistered, it will expire: %s", self.name, reason)
-
-    def _learn(self, answered: Record) -> None:
-        self._id = answered.get("service_id") or self._id
-        if self._id is not None:
-            self._wish["service_id"] = self._id
-        interval = answered.get("heartbeat_interval")
-        if isinstance(interval, int | float) and interval > 0:
-            self._interval = interval
-
-
 def headers(token: str | None) -> dict[str, str]:
     """Those of every request; the token is `SAGA_SERVICE_TOKEN` where none is given."""
     token = token or registry_token()
@@ -351,11 +323,6 @@ def unavailable(url: str, reason: Exception, timeout: float) -> RegistryUnavaila
     """Why there was no answer, as its one error."""
     said = str(reason) if not isinstance(reason, TimeoutError) else ""
     return RegistryUnavailable(f"The registry at {url} cannot be reached: {said or f'no answer within {timeout:g} s'}.")
-
-
-def wish(name: str, url: str, capabilities: Iterable[str], optional: Mapping[str, Json]) -> dict[str, Json]:
-    """The body of a registration."""
-    return {"service_name": name, "service_url": url, "capabilities": list(capabilities), **optional}
 
 
 def _service(name: str) -> str:

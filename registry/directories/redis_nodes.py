@@ -76,14 +76,14 @@ async def find(address: RedisAddress, connect: Connect, *, known: tuple[Node, ..
         try:
             async with asyncio.timeout(timeout):
                 if address.kind == "redis-sentinel":
-                    return _master(await _ask(connect(node, True), *_WHO_IS_MASTER, address.master))
-                return _masters(await _ask(connect(node, False), "CLUSTER", "SLOTS"), node[0])
+                    return _master(await ask(connect(node, True), *_WHO_IS_MASTER, address.master))
+                return _masters(await ask(connect(node, False), "CLUSTER", "SLOTS"), node[0])
         except (LinkLost, RedisError, OSError, TimeoutError) as reason:
             reasons.append(f"{node[0]}:{node[1]}: {said(reason)}")
     raise LinkLost("; ".join(reasons))
 
 
-async def _ask(connection: Connection, *words: str) -> Reply:
+async def ask(connection: Connection, *words: str) -> Reply:
     try:
         await connection.connect()
         await connection.send_packed_command(connection.pack_commands([words]), check_health=False)

@@ -12,12 +12,11 @@ from urllib.parse import urlsplit
 
 from registry.base.networks import Networks, Refused
 from registry.base.values import Json, canonical
-from registry.listing import HEALTH, Registration, host_of
+from registry.listing import HEALTH, NAME, Registration, host_of
 
 #: Longest time, in seconds, that an instance may ask to be believed without a heartbeat.
 MAX_TTL: Final = 86_400.0
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 _WORD = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}", re.ASCII)
@@ -136,7 +135,7 @@ class _Form:
         value = self._body.get("service_name")
         if value is None:
             self.wrong("service_name", "is missing.")
-        elif not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        elif not isinstance(value, str) or NAME.fullmatch(value) is None:
             self.wrong(
                 "service_name",
                 "must be a letter or digit and then up to 127 letters, digits, dots, dashes or underscores.",

@@ -3,6 +3,7 @@
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Final
@@ -13,6 +14,9 @@ from registry.base.values import Json
 
 #: The ways to choose among instances, the default first.
 POLICIES: Final = ("round_robin", "weighted_random", "least_inflight", "consistent_hash")
+
+#: What the name of a service is made of.
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 #: What can be known of an instance's health, the best first.
 HEALTH: Final = ("passing", "warning", "critical")
@@ -114,10 +118,18 @@ def changed(listing: Listing, members: Mapping[str, Json]) -> Listing:
             values[member] = STANDING[member] if value is None else value
         elif value is not None:
             overridden.setdefault(member, getattr(listing, member))
-            values[member] = value
+            values[member] = tuple(value) if isinstance(value, list) else value
         elif member in overridden:
             values[member] = overridden.pop(member)
     return replace(listing, overridden=overridden, **values)
+
+
+def parts(listing: Listing) -> tuple[Registration, dict[str, Json]]:
+    """A listing taken apart, as it is stored: what its instance sent, and what `changed` has to set again."""
+    sent = {member: listing.overridden.get(member, getattr(listing, member)) for member in SENT}
+    told = {member: getattr(listing, member) for member in listing.overridden}
+    told |= {member: getattr(listing, member) for member in STANDING if getattr(listing, member) != STANDING[member]}
+    return Registration(service_id=listing.service_id, **sent), told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

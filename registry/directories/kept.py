@@ -16,7 +16,7 @@ from registry.base.clock import Clock
 from registry.base.values import Json
 from registry.directories.memory import MAX_INSTANCES, MemoryDirectory
 from registry.directory import Changed, DirectoryFull, Registered
-from registry.listing import SENT, STANDING, Listing, Registration
+from registry.listing import Listing, Registration, parts
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +102,8 @@ class KeptDirectory(MemoryDirectory):
 
 
 def _kept(listing: Listing) -> _Kept:
-    sent = {member: listing.overridden.get(member, getattr(listing, member)) for member in SENT}
-    told = {member: getattr(listing, member) for member in (*STANDING, *listing.overridden)}
-    return _Kept(sent=Registration(service_id=listing.service_id, **sent), set=told)
+    sent, told = parts(listing)
+    return _Kept(sent=sent, set=told)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from registry.base.clock import Clock
 from registry.base.values import Json
 from registry.directories.changes import Changes, Place, place_of
-from registry.directories.shelves import Shelves
+from registry.directories.shelves import Shelves, same
 from registry.directory import Audited, Change, Changed, DirectoryFull, Facts, Registered
 from registry.listing import Listing, Registration, changed, record, renewed
 
@@ -135,8 +135,7 @@ class MemoryDirectory:
         )
 
     def _put(self, kind: str, known: Listing | None, listing: Listing, by: str) -> None:
-        now = listing.last_heartbeat
-        real = known is None or replace(known, last_heartbeat=now) != listing
+        real = known is None or not same(known, listing)
         self._doing = kind, (listing.service_id,)
         self._shelves.put(listing, self._clock.monotonic() + listing.ttl, moves=real)
         if real:

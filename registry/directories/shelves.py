@@ -8,7 +8,7 @@ import asyncio
 import heapq
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from registry.base.clock import Clock
@@ -18,6 +18,8 @@ from registry.listing import Listing, normal_url
 
 #: Told of a name whose version moved: name, version, and the ids that expired (none: it was not for expiry).
 Moved: TypeAlias = Callable[[str, int, tuple[str, ...]], None]
+#: An instance, the monotonic time at which it is gone, and the same time as its store names it.
+Row: TypeAlias = tuple[Listing, float, int]
 
 
 @dataclass(slots=True)
@@ -27,6 +29,8 @@ class _Shelf:
     listings: dict[str, Listing] = field(default_factory=dict)
     #: Monotonic seconds per id at which the instance is gone.
     deadlines: dict[str, float] = field(default_factory=dict)
+    #: The same moment per id as the store names it, where there is a store: what the version is to be then.
+    stamps: dict[str, int] = field(default_factory=dict)
     #: Normalised URL to the ids that live there (a dict as an ordered set), for registrations without an id.
     addresses: dict[str, dict[str, None]] = field(default_factory=dict)
     due: float = math.inf
@@ -47,6 +51,8 @@ class Shelves:
         #: No version that was ever given is above it, so a name that was forgotten comes back with a new one.
         self._highest = 0
         self.instances = 0
+        #: Nothing expires meanwhile.
+        self.frozen = False
 
     def __len__(self) -> int:
         self.expire()
@@ -88,37 +94,53 @@ class Shelves:
         ids = shelf.addresses.get(normal_url(url)) if shelf is not None else None
         return shelf.listings[next(iter(ids))] if shelf is not None and ids else None
 
-    def put(self, listing: Listing, deadline: float, *, moves: bool, version: int | None = None) -> None:
-        """List an instance, or list it anew, until the monotonic `deadline`.
-
-        `moves`: its name's version moves, to `version` or one that fits the time.
-        """
-        name = listing.service_name
-        shelf = self._shelves.get(name)
-        if shelf is None:
-            shelf = self._shelves[name] = _Shelf()
-        known = shelf.listings.get(listing.service_id)
-        if known is None:
-            self.instances += 1
-        if known is None or known.service_url != listing.service_url:
-            if known is not None:
-                _drop_address(shelf, known)
-            shelf.addresses.setdefault(normal_url(listing.service_url), {})[listing.service_id] = None
-        shelf.listings[listing.service_id] = listing
-        shelf.deadlines[listing.service_id] = deadline
-        shelf.snapshot = None
-        # A later deadline is found when the earlier due time comes; so a heartbeat costs no heap operation.
-        if deadline < shelf.due:
-            self._schedule(name, shelf, deadline)
+    def put(self, listing: Listing, deadline: float, *, moves: bool, stamp: int = 0) -> None:
+        """List an instance, or list it anew, until the monotonic `deadline`. `moves`: its name's version moves."""
+        shelf = self._put(listing, deadline, stamp)
         if moves:
-            self._move(name, shelf, version)
+            self._move(listing.service_name, shelf, None)
+
+    def replace(
+        self, name: str, rows: Iterable[Row], *, version: int | None, only: Iterable[str] | None = None
+    ) -> None:
+        """A name's instances, or `only` those of these ids, are exactly `rows`, as its store said at `version`.
+
+        None: the store's version of what is known now is not known, so it moves a little if anything did.
+        """
+        shelf = self._shelves.get(name)
+        known = dict(shelf.listings) if shelf is not None else {}
+        scope = known.keys() if only is None else set(only)
+        differs = False
+        found = set()
+        for listing, deadline, stamp in rows:
+            before = known.get(listing.service_id)
+            differs = differs or before is None or not same(before, listing)
+            found.add(listing.service_id)
+            shelf = self._put(listing, deadline, stamp)
+        gone = tuple(known[each] for each in scope if each in known and each not in found)
+        if shelf is None:
+            return
+        self._take(name, shelf, gone)
+        least = shelf.version + 1
+        if differs or gone or (version or 0) >= least:
+            self._move(name, shelf, max(version or 0, least))
+
+    def known(self, name: str) -> dict[str, Listing]:
+        """What is on the shelf by id, whether it is due or not."""
+        shelf = self._shelves.get(name)
+        return dict(shelf.listings) if shelf is not None else {}
+
+    def stamp(self, name: str, service_id: str) -> int:
+        """The stamp of a listed instance; 0 if it is not there."""
+        shelf = self._shelves.get(name)
+        return shelf.stamps.get(service_id, 0) if shelf is not None else 0
 
     def amend(self, listing: Listing) -> None:
         """A listed instance is as given from now on; its time to live goes on."""
         deadline = self._shelves[listing.service_name].deadlines[listing.service_id]
         self.put(listing, deadline, moves=True)
 
-    def remove(self, name: str, service_ids: Iterable[str], *, version: int | None = None) -> tuple[Listing, ...]:
+    def remove(self, name: str, service_ids: Iterable[str]) -> tuple[Listing, ...]:
         """Remove instances of a name; answers those that were there, whose version has then moved."""
         self.expire()
         shelf = self._shelves.get(name)
@@ -127,15 +149,19 @@ class Shelves:
         gone = tuple(shelf.listings[each] for each in dict.fromkeys(service_ids) if each in shelf.listings)
         if gone:
             self._take(name, shelf, gone)
-            self._move(name, shelf, version)
+            self._move(name, shelf, None)
         return gone
 
     def due(self) -> float | None:
         """Seconds until something may expire; None if nothing can."""
-        return max(0.0, self._heap[0][0] - self._clock.monotonic()) if self._heap else None
+        if self.frozen or not self._heap:
+            return None
+        return max(0.0, self._heap[0][0] - self._clock.monotonic())
 
     def expire(self) -> None:
         """Remove what is due."""
+        if self.frozen:
+            return
         now = self._clock.monotonic()
         while self._heap and self._heap[0][0] <= now:
             due, name = heapq.heappop(self._heap)
@@ -143,11 +169,13 @@ class Shelves:
             if shelf is None or shelf.due != due:
                 continue  # outdated: the name was forgotten or has an earlier due time
             gone = tuple(x for x in shelf.listings.values() if shelf.deadlines[x.service_id] <= now)
+            last = max((shelf.stamps[x.service_id] for x in gone), default=0)
             self._take(name, shelf, gone)
             if shelf.listings:
                 self._schedule(name, shelf, min(shelf.deadlines.values()))
             if gone:
-                self._move(name, shelf, None, expired=tuple(x.service_id for x in gone))
+                version = max(shelf.version + 1, last) if last else None
+                self._move(name, shelf, version, expired=tuple(x.service_id for x in gone))
 
     async def wait(self, name: str, version: int, timeout: float) -> int:
         """Until the version of the name is another one, at most `timeout` seconds; the version then."""
@@ -194,6 +222,27 @@ class Shelves:
                 waiting.set_result(None)
         self._moved(name, version, expired)
 
+    def _put(self, listing: Listing, deadline: float, stamp: int) -> _Shelf:
+        name = listing.service_name
+        shelf = self._shelves.get(name)
+        if shelf is None:
+            shelf = self._shelves[name] = _Shelf()
+        known = shelf.listings.get(listing.service_id)
+        if known is None:
+            self.instances += 1
+        if known is None or known.service_url != listing.service_url:
+            if known is not None:
+                _drop_address(shelf, known)
+            shelf.addresses.setdefault(normal_url(listing.service_url), {})[listing.service_id] = None
+        shelf.listings[listing.service_id] = listing
+        shelf.deadlines[listing.service_id] = deadline
+        shelf.stamps[listing.service_id] = stamp
+        shelf.snapshot = None
+        # A later deadline is found when the earlier due time comes; so a heartbeat costs no heap operation.
+        if deadline < shelf.due:
+            self._schedule(name, shelf, deadline)
+        return shelf
+
     def _schedule(self, name: str, shelf: _Shelf, due: float) -> None:
         shelf.due = due
         heapq.heappush(self._heap, (due, name))
@@ -204,13 +253,19 @@ class Shelves:
 
     def _take(self, name: str, shelf: _Shelf, gone: tuple[Listing, ...]) -> None:
         for listing in gone:
-            del shelf.listings[listing.service_id], shelf.deadlines[listing.service_id]
+            for members in (shelf.listings, shelf.deadlines, shelf.stamps):
+                del members[listing.service_id]
             _drop_address(shelf, listing)
         if gone:
             self.instances -= len(gone)
             shelf.snapshot = None
         if not shelf.listings:
-            del self._shelves[name]
+            self._shelves.pop(name, None)
+
+
+def same(one: Listing, other: Listing) -> bool:
+    """Whether they differ in nothing but the last heartbeat."""
+    return one == other or replace(one, last_heartbeat=other.last_heartbeat) == other
 
 
 def _first_seen(listing: Listing) -> float:

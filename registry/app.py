@@ -40,7 +40,7 @@ async def serve(
 ) -> AsyncIterator[Serving]:
     """Serve within the `async with` block, in the running event loop; signals are left to the caller.
 
-    Without a `directory` it is the embedded one; a given one is opened and closed by who gives it. Raises
+    Without a `directory` it is the one that the settings say; a given one is opened and closed by who gives it. Raises
     `CannotListen` before anything was started. When the block ends, no new connections are taken and open requests
     get a few seconds.
     """
@@ -50,7 +50,7 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         listener = stack.enter_context(listening(settings.host, settings.port, "the registry"))
         if directory is None:
-            directory = MemoryDirectory(clock)
+            directory = _directory(settings, clock)
             await directory.open()
             stack.push_async_callback(directory.close)
         office = Office(directory, settings, clock)
@@ -65,6 +65,16 @@ async def serve(
         url = url_of(settings.host, guest.port)
         log.info("registry on %s, directory %s", url, directory.facts().redis)
         yield Serving(host=settings.host, port=guest.port, url=url, directory=directory, stop=office.stopping.set)
+
+
+def _directory(settings: Settings, clock: Clock) -> Directory:
+    if settings.redis_url is None:
+        log.info("REDIS_URL is not set: services are kept in this process alone, and are gone when it ends")
+        return MemoryDirectory(clock)
+    from registry.directories.redis import RedisDirectory  # here, because redis is slow to load
+
+    log.info("services are kept in %s", settings.redis_url)
+    return RedisDirectory(settings.redis_url, clock, refresh=settings.cache_refresh_interval)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from registry.base.env import Env
+from registry.directories.redis_address import RedisAddress, WrongAddress, read_address
 from registry.form import MAX_TTL
 from registry.tokens import InvalidTokens, Tokens, read_tokens
 
@@ -52,7 +53,7 @@ class Settings:
     """How one registry process runs. The names in the environment are those of the fields in capitals."""
 
     #: Where the directory is kept; none: in this process.
-    redis_url: str | None = None
+    redis_url: RedisAddress | None = None
     #: Address to listen on. Loopback, because whoever reaches the registry can write to it.
     host: str = "127.0.0.1"
     #: 0: any free one.
@@ -83,7 +84,7 @@ class Settings:
         env = Env(values, spelled=spelled, errors=errors)
         default = cls()
         settings = cls(
-            redis_url=env.text("REDIS_URL", "", limit=2048) or None,
+            redis_url=_address(env, values.get("REDIS_URL", "").strip()),
             host=env.text("HOST", default.host),
             port=env.integer("PORT", default.port, low=0, high=65_535),
             service_name=env.text("SERVICE_NAME", default.service_name),
@@ -163,6 +164,14 @@ def _with_file(environ: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[s
     given = {name: value for name, value in environ.items() if value.strip()}
     spelled = {name: f"{name.lower()} in {path}" for name in values if name not in given}
     return {**values, **given}, spelled, errors
+
+
+def _address(env: Env, url: str) -> RedisAddress | None:
+    try:
+        return read_address(url) if url else None
+    except WrongAddress as wrong:
+        env.unusable("REDIS_URL", f"cannot be used: {str(wrong).rstrip('.')}")
+        return None
 
 
 def _tokens(env: Env, given: str) -> Tokens:

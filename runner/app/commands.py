@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -46,6 +47,8 @@ def dev(settings: Settings, *, stock: int, payment: int, courier: int) -> int:
     """`saga dev`: everything in this process, with the demo shop on these ports and reload on save; the exit code."""
     from runner.shop.serve import Ports, Shop
 
+    # One process on this machine, whatever else the environment says of other programs.
+    settings = replace(settings, registry=replace(settings.registry, url=None))
     ports = Ports(stock=stock, payment=payment, courier=courier)
     refused = refusals(settings)
     for sentence in refused:

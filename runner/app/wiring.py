@@ -16,6 +16,7 @@ from registry.base.guest import Guest, listening, url_of
 from registry.chooser import Chooser
 from registry.directories.kept import KeptDirectory
 from registry.directories.memory import MemoryDirectory
+from registry.directories.redis_address import read_address
 from registry.directory import Directory
 from registry.settings import Settings as RegistrySettings
 from runner.adapters.stores.memory import MemoryJournals
@@ -112,8 +113,8 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
         directory = _directory(settings, clock)
         await directory.open()
         stack.push_async_callback(directory.close)
-        registry_url = None
-        if settings.registry.url is None and settings.registry.port:
+        registry_url = settings.registry.url
+        if registry_url is None and settings.registry.port:
             registry = await stack.enter_async_context(
                 serve_registry(
                     RegistrySettings(host=mine.host, port=settings.registry.port),
@@ -213,7 +214,14 @@ def _called(settings: Settings, loaded: Loaded) -> frozenset[str]:
 
 
 def _directory(settings: Settings, clock: Clock) -> Directory:
-    """The embedded directory; beside a journal in a file it is kept in one, too."""
+    """Who knows services: the registry that the settings name, else the embedded directory, which beside a journal in a
+    file is kept in one, too.
+    """
+    if settings.registry.url == "redis":
+        from registry.directories.redis import RedisDirectory  # here, because redis is slow to load
+
+        assert settings.redis is not None, "the settings were checked"
+        return RedisDirectory(read_address(settings.redis.url.reveal()), clock)
     journal = settings.journal.url.path
     return MemoryDirectory(clock) if journal is None else KeptDirectory(clock, journal.parent / "directory.json")
 

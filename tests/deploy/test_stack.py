@@ -69,14 +69,15 @@ def stack(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]
     redis, registry, runner = ports = free_ports(3)
     options = ["--redis-port", redis, "--registry-port", registry, "--runner-port", runner]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SAGA_", "REDIS_"))}
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "deploy" / "stack.py"), *map(str, options)],
-        cwd=tmp_path,
-        env=kept,
-        stdout=(tmp_path / "said").open("w"),
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "deploy" / "stack.py"), *map(str, options)],
+            cwd=tmp_path,
+            env=kept,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
     try:
         yield process, ports
     finally:

@@ -30,6 +30,11 @@ def test_it_finds_what_is_registered(saga_registry):
 def test_each_test_has_an_empty_one(saga_registry):
     assert saga_registry.client.services() == []
 
+def test_it_may_keep_them_as_on_redis(saga_registry_on_redis):
+    saga_registry_on_redis.client.register("payment", "http://10.0.0.2:9002", ["rest"])
+    assert saga_registry_on_redis.client.health()["redis"] == "connected"
+    assert asyncio.run(service.paid_at()) == "http://10.0.0.2:9002"
+
 def test_it_can_forget_and_be_away(saga_registry):
     saga_registry.client.register("payment", "http://10.0.0.2:9002")
     saga_registry.forget("payment")
@@ -45,7 +50,7 @@ def test_a_service_is_tested_with_the_fixture_alone(pytester: pytest.Pytester) -
     pytester.makeconftest('pytest_plugins = ["registry.testing"]')
     pytester.makepyfile(service=A_SERVICE, test_service=ITS_TESTS)
     outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    outcome.assert_outcomes(passed=3)
+    outcome.assert_outcomes(passed=4)
 
 
 def test_it_comes_back_on_its_port_and_empty() -> None:

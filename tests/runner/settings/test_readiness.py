@@ -55,6 +55,12 @@ LATER = [
 ]
 
 
+def test_a_registry_in_redis_is_in_force_and_its_address_is_read_strictly(tmp_path: Path) -> None:
+    assert not_yet(loaded(tmp_path, "registry: {url: redis}\nredis: {url: 'redis://h:6379'}")) == ()
+    [sentence] = refusals(loaded(tmp_path, "registry: {url: redis}\nredis: {url: 'redis://h:6379/many'}"))
+    assert "redis.url cannot be used" in sentence
+
+
 @pytest.mark.parametrize(("text", "key"), LATER, ids=[key for _, key in LATER])
 def test_what_is_accepted_without_effect_is_said(tmp_path: Path, text: str, key: str) -> None:
     [sentence] = not_yet(loaded(tmp_path, text))

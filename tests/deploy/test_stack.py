@@ -95,7 +95,7 @@ def test_the_stack_runs_as_plain_processes_and_ends_together(
     def found() -> str | None:
         assert process.poll() is None, (tmp_path / "said").read_text()
         try:
-            return client.discover("saga-runner")["service_url"] if client.health()["redis"] == "connected" else None
+            return client.discover("shop")["service_url"] if client.health()["redis"] == "connected" else None
         except RegistryError:
             return None
 

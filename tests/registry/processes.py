@@ -12,6 +12,7 @@ from typing import Any
 from registry.client import Record
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE_S, SAGA, Answer, ask, eventually
+from tests.support.require import require_command
 
 OLD = Path(__file__).parent / "old"
 
@@ -57,6 +58,21 @@ def registry(**variables: str) -> Iterator[Registry]:
         yield made
     finally:
         made.stop()
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[str]:
+    """A Redis of this test's own, as its URL."""
+    command = require_command("redis-server")
+    port = free_port()
+    process = started([str(command), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"])
+    assert process.stdout is not None
+    try:
+        assert any("Ready to accept connections" in line for line in process.stdout), "it ended at once"
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.communicate()
 
 
 class Service:

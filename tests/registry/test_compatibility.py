@@ -2,6 +2,7 @@
 test of each row.
 """
 
+import asyncio
 import json
 import re
 import subprocess
@@ -9,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
-from tests.registry.processes import Registry, registry, started
+from registry.client import RegistryClient, RegistryUnavailable, SyncRegistryClient
+from tests.registry.processes import Registry, redis_server, registry, started
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE_S, SAGA, ask, eventually, saga
 
 pytestmark = pytest.mark.process
@@ -133,6 +137,67 @@ def test_prometheus_may_scrape_the_path_of_its_old_configuration(served: Registr
     answer = served.ask("GET", "/health", headers=accept)
     assert answer.status == 200
     assert b"# TYPE " in answer.body
+
+
+# ------------------------------------------------------------------ Redis
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def stored(redis_url: str) -> Iterator[Registry]:
+    with registry(REDIS_URL=redis_url) as made:
+        yield made
+
+
+def test_redis_is_told_as_connected(stored: Registry) -> None:
+    found = stored.ask("GET", "/health").json
+    assert (found["status"], found["redis"]) == ("healthy", "connected")
+
+
+def test_a_service_has_its_key_in_redis_with_a_time_to_live(stored: Registry, redis_url: str) -> None:
+    mine = registered(stored, "authentication")
+    with Redis.from_url(redis_url) as redis:
+        assert b"service:authentication" in redis.keys("service:*")
+        assert 0 < redis.ttl("service:authentication") <= 60
+        kept = json.loads(redis.get("service:authentication"))
+        members = ("service_name", "service_url", "service_id", "registered_at", "last_heartbeat", "capabilities")
+        assert {name: kept[name] for name in members} == {name: mine[name] for name in members}
+        assert stored.ask("DELETE", "/services/authentication").status == 200
+        assert redis.get("service:authentication") is None
+
+
+def test_what_one_registry_takes_another_one_on_the_same_redis_answers(stored: Registry, redis_url: str) -> None:
+    with registry(REDIS_URL=redis_url) as other:
+        registered(stored, "shared")
+        assert eventually(lambda: other.ask("GET", "/services/shared").status == 200)
+
+
+def test_a_registry_that_starts_on_a_full_redis_serves_at_once(stored: Registry, redis_url: str) -> None:
+    registered(stored, "kept")
+    with registry(REDIS_URL=redis_url) as other:
+        assert other.ask("GET", "/services/kept").status == 200
+
+
+def test_a_client_reads_redis_while_the_registry_is_away(stored: Registry, redis_url: str) -> None:
+    registered(stored, "direct", "http://10.0.0.9:80")
+    away = f"http://127.0.0.1:{free_port()}"
+    assert SyncRegistryClient(away, redis_url).discover("direct")["service_url"] == "http://10.0.0.9:80"
+    fallback = {"ghost": "http://static:1"}
+    assert SyncRegistryClient(away, redis_url, 30, fallback).discover("ghost")["service_url"] == "http://static:1"
+    for wrong in ("redis://127.0.0.1:1", "http://nonsense"):
+        with pytest.raises(RegistryUnavailable):
+            SyncRegistryClient(away, wrong).discover("direct")
+
+    async def found() -> str:
+        async with RegistryClient(away, redis_url) as client:
+            return (await client.discover("direct"))["service_url"]
+
+    assert asyncio.run(found()) == "http://10.0.0.9:80"
 
 
 # ------------------------------------------------------------------ the command line

@@ -145,8 +145,8 @@ _SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     ),
 }
 _MEDIA: Final = {
-    "events": ("text/event-stream",),
-    "figures": ("text/plain", "application/openmetrics-text"),
+    "events": {"text/event-stream": _object({"id": _TEXT, "event": _TEXT, "data": _TEXT})},
+    "figures": {"text/plain": _TEXT, "application/openmetrics-text": _TEXT},
 }
 
 #: A refusal (RFC 9457), with the plain text that clients of the first registry print.
@@ -170,7 +170,7 @@ def document(*names: str) -> dict[str, Any]:
         if name in _SCHEMAS:
             content["application/json"] = {"schema": _SCHEMAS[name]}
         else:
-            content.update({media: {"schema": _TEXT} for media in _MEDIA[name]})
+            content.update({media: {"schema": schema} for media, schema in _MEDIA[name].items()})
     return {"content": content}
 
 

@@ -66,8 +66,9 @@ TOO_LARGE: Final = Problem(
     status=413,
     code="tooLarge",
     title="The body is too large",
+    # The connection stays open and the server swallows the rest unread: closed under a caller who is still sending, it
+    # would be reset, and this answer lost.
     detail=f"The body is larger than {MAX_BODY} bytes: send less.",
-    headers={"Connection": "close"},
 )
 
 INTERNAL: Final = Problem(

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry.processes import Registry, redis_server, registry
+from tests.registry.processes import Registry, registry
 from tests.support.processes import eventually, run
+from tests.support.redis_servers import redis_server
 
 pytestmark = pytest.mark.process
 
@@ -55,8 +56,12 @@ def listed(at: Registry, name: str) -> list[str]:
 
 
 def test_a_runner_on_the_same_redis_calls_what_a_registry_lists_and_is_listed_there(tmp_path: Path) -> None:
-    with redis_server() as url, registry(REDIS_URL=url) as beside, stock() as service:
-        settings = {"registry": {"url": "redis"}, "redis": {"url": url}}
+    with (
+        redis_server(tmp_path / "redis") as redis,
+        registry(REDIS_URL=redis.url) as beside,
+        stock() as service,
+    ):
+        settings = {"registry": {"url": "redis"}, "redis": {"url": redis.url}}
         with run(tmp_path, {"ask.yaml": SAGA}, settings) as runner:
             assert runner.ask("GET", "/health/ready").json["missingServices"] == ["stock"]
             assert runner.ask("GET", "/ask").status >= 400

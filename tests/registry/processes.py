@@ -12,7 +12,6 @@ from typing import Any
 from registry.client import Record
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE_S, SAGA, Answer, ask, eventually
-from tests.support.require import require_command
 
 OLD = Path(__file__).parent / "old"
 
@@ -23,18 +22,19 @@ class Registry:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        #: What it wrote until it served.
+        self.said = ""
         self._variables = variables
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         self._process = started([str(SAGA), "registry", "--port", str(self.port)], **self._variables)
         assert self._process.stdout is not None
-        said = []
         for line in self._process.stdout:
-            said.append(line)
+            self.said += line
             if line.startswith(f"registry on {self.url}"):
                 return
-        raise AssertionError("".join(said))
+        raise AssertionError(self.said)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -58,21 +58,6 @@ def registry(**variables: str) -> Iterator[Registry]:
         yield made
     finally:
         made.stop()
-
-
-@contextlib.contextmanager
-def redis_server() -> Iterator[str]:
-    """A Redis of this test's own, as its URL."""
-    command = require_command("redis-server")
-    port = free_port()
-    process = started([str(command), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"])
-    assert process.stdout is not None
-    try:
-        assert any("Ready to accept connections" in line for line in process.stdout), "it ended at once"
-        yield f"redis://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.communicate()
 
 
 class Service:

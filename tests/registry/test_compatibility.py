@@ -6,16 +6,18 @@ import asyncio
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
 
 from registry.client import RegistryClient, RegistryUnavailable, SyncRegistryClient
-from tests.registry.processes import Registry, redis_server, registry, started
+from tests.registry.processes import Registry, registry, started
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE_S, SAGA, ask, eventually, saga
+from tests.support.redis_servers import cluster, redis_server, sentinels
 
 pytestmark = pytest.mark.process
 
@@ -143,9 +145,9 @@ def test_prometheus_may_scrape_the_path_of_its_old_configuration(served: Registr
 
 
 @pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with redis_server() as url:
-        yield url
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +183,26 @@ def test_a_registry_that_starts_on_a_full_redis_serves_at_once(stored: Registry,
     registered(stored, "kept")
     with registry(REDIS_URL=redis_url) as other:
         assert other.ask("GET", "/services/kept").status == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [sentinels, cluster], ids=["sentinels", "cluster"])
+def test_redis_may_be_made_of_several(kind: Callable[[Path], Any], tmp_path: Path) -> None:
+    with kind(tmp_path) as (url, *_), registry(REDIS_URL=url) as served:
+        mine = registered(served, "authentication")
+        assert served.ask("GET", "/health").json["redis"] == "connected"
+        away = f"http://127.0.0.1:{free_port()}"
+        assert SyncRegistryClient(away, url).discover("authentication")["service_id"] == mine["service_id"]
+
+
+def test_a_password_of_redis_is_in_its_url_and_never_in_the_log(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as server:
+        with server.client() as client:
+            client.config_set("requirepass", "open-sesame")
+        variables = {"REDIS_URL": f"redis://:open-sesame@127.0.0.1:{server.port}"}
+        with registry(**variables) as served:
+            assert served.ask("GET", "/health").json["redis"] == "connected"
+            assert "open-sesame" not in served.said
 
 
 def test_a_client_reads_redis_while_the_registry_is_away(stored: Registry, redis_url: str) -> None:

@@ -156,7 +156,7 @@ def cluster(folder: Path) -> Iterator[tuple[str, list[RedisServer]]]:
                 client.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
         for server in servers:
             with server.client() as client:
-                until(lambda c=client: c.execute_command("CLUSTER", "INFO")["cluster_state"] == "ok", "the cluster")
+                until(lambda c=client: c.execute_command("CLUSTER INFO")["cluster_state"] == "ok", "the cluster")
                 until(lambda c=client: len(c.execute_command("CLUSTER", "SLOTS")) == 3, "the slots")
         yield "redis-cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers), servers
 

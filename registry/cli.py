@@ -196,18 +196,22 @@ def enable(saga_url: str, output: str, name: str, service_id: str | None) -> Non
 
 
 @service.command("watch")
-@click.argument("name")
+@click.argument("name", required=False)
 @_output
 @saga_url_option
-def watch(saga_url: str, output: str, name: str) -> None:
-    """Show the instances of NAME, and again after each change, until Ctrl-C. With -o json one line each."""
+def watch(saga_url: str, output: str, name: str | None) -> None:
+    """Show the instances of NAME, and again after each change, until Ctrl-C; without NAME each change of any service.
+
+    With -o json one line each.
+    """
 
     async def ask(client: "RegistryClient") -> None:
-        async for instances in client.watch(name):
-            if output == "json":
-                _print_json({"service_name": name, "instances": instances}, indent=None)
-            else:
-                _print_table(instances)
+        if name is None:
+            async for event in client.changes():
+                _print_change({"event": event.kind, "service_name": event.service_name}, event.instances, output)
+        else:
+            async for instances in client.watch(name):
+                _print_change({"service_name": name}, instances, output)
 
     _run(saga_url, ask, stoppable=True)
 
@@ -320,6 +324,15 @@ def _print_records(records: "list[Record]", output: str) -> None:
         _print_json(records[0])
     else:
         _print_table(records)
+
+
+def _print_change(told: dict[str, str], instances: "Sequence[Record]", output: str) -> None:
+    if output == "json":
+        _print_json({**told, "instances": instances}, indent=None)
+        return
+    click.echo(" ".join(filter(None, told.values())))
+    if instances:
+        _print_table(list(instances))
 
 
 def _print_json(value: Any, indent: int | None = 2) -> None:

@@ -16,15 +16,17 @@ a daemon thread. Errors: `RegistryError`
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 from registry.base.clock import Clock, SystemClock
 from registry.base.values import Json
 from registry.blocking import SyncRegistryClient
 from registry.conversation import (
+    MAX_ANSWER,
     Answer,
     Ask,
     Conversation,
+    Event,
     Health,
     Look,
     Pause,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = [
+    "Event",
     "Health",
     "Record",
     "RegistryClient",
@@ -55,6 +58,9 @@ __all__ = [
     "ServiceNotFound",
     "SyncRegistryClient",
 ]
+
+#: Seconds without a word after which a stream of changes is given up; a registry says something every 15.
+_LONGEST_SILENCE: Final = 45.0
 
 _T = TypeVar("_T")
 #: What an ASGI application takes as its lifespan.
@@ -179,6 +185,37 @@ class RegistryClient:
             seen = await self._hold(self._talk.news(service_name, seen))
             yield seen.instances
 
+    async def changes(self, prefix: str = "") -> AsyncGenerator[Event, None]:
+        """Every change of every service whose name begins so, from now on; first an `opened`.
+
+        Ends only by raising a `RegistryError`, when the registry does not speak any more.
+        """
+        import aiohttp
+        from yarl import URL
+
+        silence = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=_LONGEST_SILENCE)
+        url = URL(f"{self.saga_url}/api/v1/services/watch").with_query({"prefix": prefix} if prefix else {})
+        try:
+            async with self._opened().get(
+                url, headers=self._headers, allow_redirects=False, timeout=silence
+            ) as response:
+                if response.status != 200 or response.content_type != "text/event-stream":
+                    body = await response.content.read(MAX_ANSWER)
+                    raise self._talk.refused(Answer(status=response.status, body=body))
+                unread = bytearray()
+                async for chunk in response.content.iter_any():
+                    unread += chunk
+                    check_size(len(unread))
+                    *blocks, rest = bytes(unread).split(b"\n\n")
+                    unread = bytearray(rest)
+                    for block in blocks:
+                        event = self._talk.event(block)
+                        if event is not None:
+                            yield event
+        except (aiohttp.ClientError, TimeoutError, ValueError) as reason:
+            raise unavailable(self.saga_url, reason, _LONGEST_SILENCE) from None
+        raise RegistryUnavailable(f"The registry at {self.saga_url} has ended its stream of changes.")
+
     @contextlib.asynccontextmanager
     async def registered(
         self, service_name: str, service_url: str, capabilities: Iterable[str] = (), **optional: Json
@@ -243,19 +280,24 @@ class RegistryClient:
         finally:
             talk.close()
 
+    def _opened(self) -> "aiohttp.ClientSession":
+        import aiohttp  # here, because it takes longer to load than the rest of the package together
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        return self._session
+
     async def _look(self, look: Look) -> Answer:
         from registry.primary import primary  # here, because few clients need Redis
 
         return await primary(self._redis_url, look.name, self._timeout)
 
     async def _send(self, ask: Ask) -> Answer:
-        import aiohttp  # here, because it takes longer to load than the rest of the package together
+        import aiohttp
         from yarl import URL
 
-        if self._session is None:
-            self._session = aiohttp.ClientSession()
         try:
-            async with self._session.request(
+            async with self._opened().request(
                 ask.method,
                 URL(self.saga_url + ask.path, encoded=True),
                 data=ask.body,

@@ -138,6 +138,18 @@ class Seen:
     index: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What changed, as a registry's stream tells it; `instances` are all that the service has now."""
+
+    #: `registered`, `changed`, `withdrawn` or `expired`; `opened` where nothing is missed from now on, and `reset`
+    #: where changes are missing: after these two, who keeps a copy reads everything.
+    kind: str
+    service_name: str = ""
+    service_ids: tuple[str, ...] = ()
+    instances: tuple[Record, ...] = ()
+
+
 _T = TypeVar("_T")
 Talk: TypeAlias = Generator[Ask | Look | Pause, Answer | None, _T]
 
@@ -259,6 +271,30 @@ class Conversation:
         if not isinstance(listed, list) or not isinstance(index, int):
             raise RegistryUnavailable(f"{self.saga_url} answered no instances: is it a registry?")
         return Seen([self._record(each) for each in listed], index)
+
+    def event(self, block: bytes) -> Event | None:
+        """A block of a registry's stream of events; None for a comment alone."""
+        fields = dict(line.partition(b":")[::2] for line in block.split(b"\n") if not line.startswith(b":"))
+        if b"data" not in fields:
+            return Event(kind="opened") if b"id" in fields else None
+        told = self._accepted(Answer(status=200, body=fields[b"data"]))
+        kind, name = fields.get(b"event", b"").strip().decode(), told.get("service_name")
+        if name is None:
+            return Event(kind="reset")
+        instances, ids = told.get("instances"), told.get("service_ids")
+        if not isinstance(instances, list) or not isinstance(ids, list) or not isinstance(name, str):
+            raise RegistryUnavailable(f"{self.saga_url} answered no stream of changes: is it a registry?")
+        return Event(
+            kind=kind, service_name=name, service_ids=tuple(ids), instances=tuple(self._record(x) for x in instances)
+        )
+
+    def refused(self, answer: Answer) -> RegistryError:
+        """Why an answer that is no success is none."""
+        try:
+            self._accepted(answer)
+        except RegistryError as reason:
+            return reason
+        return RegistryUnavailable(f"{self.saga_url} answered {answer.status}, but no stream: is it a registry?")
 
     def _keep(self, name: str, found: Record) -> None:
         if len(self._cache) >= _MAX_CACHED:

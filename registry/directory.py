@@ -93,8 +93,8 @@ class DirectoryAway(Exception):
         self.retry_after = retry_after
 
 
-class Directory(Protocol):
-    """Who is out there.
+class AddressBook(Protocol):
+    """What a program needs that calls services and is one: who is out there, and its own entry.
 
     - An instance whose `ttl` has passed since its last heartbeat is gone: no method shows it, a beat does not
       revive it. While its store is away a directory shows what it knew last, and `facts` says `stale`.
@@ -132,6 +132,27 @@ class Directory(Protocol):
         """Remove these instances of a name at once; answers those that were there. Is audited."""
         ...
 
+    def snapshot(self, name: str) -> tuple[Listing, ...]:
+        """The live instances of a name from memory alone."""
+        ...
+
+    def version(self, name: str) -> int:
+        """A number that differs whenever the instances of a name differ; 0 while it has none.
+
+        - Moves on arrival, departure, expiry and a changed field; never on a heartbeat or a repeated
+          registration.
+        - Never takes a value again that it had for other instances.
+        """
+        ...
+
+    def facts(self) -> Facts:
+        """Its own state, from memory alone."""
+        ...
+
+
+class Directory(AddressBook, Protocol):
+    """All that a registry serves from. What an `AddressBook` promises holds here, too."""
+
     async def change(self, name: str, service_id: str, members: Mapping[str, Json], *, by: str = "") -> Changed | None:
         """Set members of one instance as `registry.listing.changed` does; None if it is gone.
 
@@ -149,19 +170,6 @@ class Directory(Protocol):
 
     async def list(self) -> Mapping[str, tuple[Listing, ...]]:
         """All live instances by name, sorted by name; no name without an instance."""
-        ...
-
-    def snapshot(self, name: str) -> tuple[Listing, ...]:
-        """The live instances of a name from memory alone."""
-        ...
-
-    def version(self, name: str) -> int:
-        """A number that differs whenever the instances of a name differ; 0 while it has none.
-
-        - Moves on arrival, departure, expiry and a changed field; never on a heartbeat or a repeated
-          registration.
-        - Never takes a value again that it had for other instances.
-        """
         ...
 
     async def wait(self, name: str, index: int, timeout: float) -> int:
@@ -197,8 +205,4 @@ class Directory(Protocol):
 
     async def check(self) -> Facts:
         """`facts` after the store has been asked whether it answers, in bounded time."""
-        ...
-
-    def facts(self) -> Facts:
-        """Its own state, from memory alone."""
         ...

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from registry.client import RegistryError
-from registry.directory import Directory, DirectoryAway, DirectoryFull
+from registry.directory import AddressBook, DirectoryAway, DirectoryFull
 from registry.form import read_registration
 
 log = structlog.get_logger("saga.runner")
@@ -26,7 +26,7 @@ class Entry:
     A registry that is away keeps no runner from serving or stopping.
     """
 
-    def __init__(self, directory: Directory, name: str, url: str, *, interval: float = BEAT) -> None:
+    def __init__(self, directory: AddressBook, name: str, url: str, *, interval: float = BEAT) -> None:
         self._directory = directory
         self._wish = {"service_name": name, "service_url": url, "capabilities": ["rest"]}
         self._name = name

@@ -17,7 +17,8 @@ from registry.chooser import Chooser
 from registry.directories.kept import KeptDirectory
 from registry.directories.memory import MemoryDirectory
 from registry.directories.redis_address import read_address
-from registry.directory import Directory
+from registry.directories.remote import RemoteDirectory
+from registry.directory import AddressBook, Directory
 from registry.settings import Settings as RegistrySettings
 from runner.adapters.stores.memory import MemoryJournals
 from runner.adapters.stores.sqlite import SqliteJournals
@@ -60,7 +61,7 @@ class Runner:
     dispatcher: Dispatcher
     driver: Driver
     keeper: Keeper
-    directory: Directory
+    directory: AddressBook
     entry: Entry
     #: Names of the services that its sagas call and that have no address in the settings.
     called: frozenset[str]
@@ -110,16 +111,17 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
         journals = _journals(settings, clock)
         await journals.open(f"{mine.name}#{secrets.token_hex(8)}")
         stack.push_async_callback(journals.close)
-        directory = _directory(settings, clock)
+        embedded = _embedded(settings, clock) if settings.registry.url is None else None
+        directory = embedded or _elsewhere(settings, clock)
         await directory.open()
         stack.push_async_callback(directory.close)
         registry_url = settings.registry.url
-        if registry_url is None and settings.registry.port:
+        if embedded is not None and settings.registry.port:
             registry = await stack.enter_async_context(
                 serve_registry(
                     RegistrySettings(host=mine.host, port=settings.registry.port),
                     clock=clock,
-                    directory=directory,
+                    directory=embedded,
                 )
             )
             registry_url = registry.url
@@ -213,17 +215,20 @@ def _called(settings: Settings, loaded: Loaded) -> frozenset[str]:
     return called(loaded.catalog.active) - _fallback(settings).keys()
 
 
-def _directory(settings: Settings, clock: Clock) -> Directory:
-    """Who knows services: the registry that the settings name, else the embedded directory, which beside a journal in a
-    file is kept in one, too.
-    """
-    if settings.registry.url == "redis":
-        from registry.directories.redis import RedisDirectory  # here, because redis is slow to load
-
-        assert settings.redis is not None, "the settings were checked"
-        return RedisDirectory(read_address(settings.redis.url.reveal()), clock)
+def _embedded(settings: Settings, clock: Clock) -> Directory:
+    """The directory of the runner's own registry; beside a journal in a file it is kept in one, too."""
     journal = settings.journal.url.path
     return MemoryDirectory(clock) if journal is None else KeptDirectory(clock, journal.parent / "directory.json")
+
+
+def _elsewhere(settings: Settings, clock: Clock) -> AddressBook:
+    """What the registry knows that the settings name: by its URL, or straight from Redis."""
+    if settings.registry.url != "redis":
+        return RemoteDirectory(settings.registry.url or "", clock)
+    from registry.directories.redis import RedisDirectory  # here, because redis is slow to load
+
+    assert settings.redis is not None, "the settings were checked"
+    return RedisDirectory(read_address(settings.redis.url.reveal()), clock)
 
 
 def _journals(settings: Settings, clock: Clock) -> Journals:

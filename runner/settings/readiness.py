@@ -54,11 +54,6 @@ def _not_yet(settings: Settings) -> Iterator[str]:
             yield f"streams.{alias}: this runner does not read or write Kafka yet; the stream stays silent"
     if settings.said("states"):
         yield "states: this runner does not cache yet; every request runs"
-    if settings.registry.url not in (None, "redis"):
-        yield (
-            "registry.url: this runner does not ask another registry yet; it finds services in its embedded "
-            "one and in `services`"
-        )
     if settings.redis is not None and settings.registry.url != "redis":
         yield "redis.url: this runner uses Redis for the registry alone yet, where `registry.url` is `redis`"
     if settings.said("timers"):

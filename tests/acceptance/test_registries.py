@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.registry.processes import Registry, registry
+from tests.support.ports import free_port
 from tests.support.processes import eventually, run
 from tests.support.redis_servers import redis_server
 
@@ -72,3 +73,31 @@ def test_a_runner_on_the_same_redis_calls_what_a_registry_lists_and_is_listed_th
             assert eventually(lambda: listed(beside, "shop")) == [runner.url]
             assert runner.stop() == 0
             assert eventually(lambda: not listed(beside, "shop"))
+
+
+def test_a_runner_follows_a_registry_by_its_url_and_goes_on_while_that_is_away(tmp_path: Path) -> None:
+    with registry() as beside, stock() as service:
+        wish = {"service_name": "stock", "service_url": service, "ttl": 600}
+        assert beside.ask("POST", "/services/register", wish).status == 201
+        settings = {"registry": {"url": beside.url}}
+        with run(tmp_path, {"ask.yaml": SAGA}, settings) as runner:
+            assert runner.ask("GET", "/ask").json == {"tea": 7}
+            assert eventually(lambda: listed(beside, "shop")) == [runner.url]
+            beside.stop()
+            assert runner.ask("GET", "/ask").json == {"tea": 7}
+            beside.start()
+            assert eventually(lambda: listed(beside, "shop")) == [runner.url]
+            assert runner.ask("GET", "/ask").json == {"tea": 7}
+            assert runner.stop() == 0
+            assert listed(beside, "shop") == []
+
+
+def test_a_registry_that_is_not_there_keeps_no_runner_from_serving(tmp_path: Path) -> None:
+    with stock() as service:
+        settings = {
+            "registry": {"url": f"http://127.0.0.1:{free_port()}"},
+            "services": {"stock": {"url": service}},
+        }
+        with run(tmp_path, {"ask.yaml": SAGA}, settings) as runner:
+            assert runner.ask("GET", "/ask").json == {"tea": 7}
+            assert runner.stop() == 0

@@ -128,6 +128,26 @@ async def test_watch_shows_what_is_there_and_each_change_until_interrupted(http:
     assert (process.returncode, err) == (0, b"")
 
 
+async def test_watch_without_a_name_shows_each_change_of_any_service(http: Api) -> None:
+    process = await started("service", "watch", "-o", "json", SAGA_SERVICE_URL=http.url)
+    assert process.stdout is not None
+
+    async def told() -> tuple[str, str]:
+        assert process.stdout is not None
+        line = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+        return line["event"], line["service_name"]
+
+    assert await told() == ("opened", "")
+    await http.register("payment")
+    assert await told() == ("registered", "payment")
+    await http.register("orders")
+    await http.call("DELETE", "/services/payment")
+    assert [await told(), await told()] == [("registered", "orders"), ("withdrawn", "payment")]
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err) == (0, b"")
+
+
 async def test_a_token_is_taken_from_the_environment() -> None:
     async with api(registry_tokens=read_tokens("ops 0123456789abcdef admin")) as guarded:
         code, _, err = await saga(guarded, "list")

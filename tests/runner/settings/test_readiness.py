@@ -49,7 +49,6 @@ LATER = [
     ("streams: {o: {type: kafka, bootstrap: 'h:1', topic: o}}", "streams.o"),
     ("states: {default: {type: memory, ttl: 1s}}", "states"),
     ("redis: {}", "redis.url"),
-    ("registry: {url: 'http://r:1'}", "registry.url"),
     ("timers: {enabled: false}", "timers"),
     ("telemetry: {otlpEndpoint: 'http://o:4318'}", "telemetry.otlpEndpoint"),
 ]

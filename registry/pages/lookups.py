@@ -14,7 +14,7 @@ from starlette.responses import Response
 from registry.base.problem import Problem
 from registry.choose import healthy, misfit
 from registry.listing import Listing, Wanted, record
-from registry.office import Office, unknown
+from registry.office import Office, grown, unknown
 from registry.pages.choices import Policy, wish_of
 from registry.pages.routes import Word, route
 from registry.wire import Refused, answer, raw_answer, refusal, seconds_of
@@ -62,6 +62,7 @@ class Lookups:
         """The answer to a lookup that wishes nothing. Raises `Refused`."""
         listings = await self._directory.get(name, counts=True)
         if not listings:
+            self._kept.pop(name, None)
             raise Refused(unknown(name, **self._office.stale()))
         kept = self._kept.get(name)
         if kept is None or kept.listings is not listings:
@@ -107,8 +108,10 @@ class Lookups:
         match = self._office.chosen(listings, wish, self._turn)
         if match.chosen is None:
             return refusal(_none_fits(wish, [f"{x.service_id}: {x.detail}" for x in match.reasons]))
+        self._office.figures.protected += match.protected
         flags = {"protected": True} if match.protected else {}
-        return answer(200, self._office.grown(match.chosen, listings, **flags, **self._office.stale()))
+        index_now = self._directory.version(wish.service)
+        return answer(200, grown(match.chosen, listings, index_now, **flags, **self._office.stale()))
 
     def next_turn(self, name: str) -> int:
         """Whose turn the next plain lookup is; for a dry run."""

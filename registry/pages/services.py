@@ -15,10 +15,10 @@ from registry.description import REGISTRATION
 from registry.directory import DirectoryFull
 from registry.form import InvalidRegistration, admitted
 from registry.listing import Listing, record
-from registry.office import Office, may_write, unknown, unknown_instance
+from registry.office import Office, grown, may_write, unknown, unknown_instance
 from registry.pages.routes import Word, address_of, caller_of, route, who
 from registry.tokens import Caller
-from registry.wire import Refused, answer, invalid, raw_answer, read_json
+from registry.wire import Refused, answer, invalid, paced, raw_answer, read_json
 
 log = logging.getLogger(__name__)
 
@@ -98,15 +98,10 @@ class Services:
         found = await self.fitting(capability=capability, tag=tag, zone=zone, prefix=prefix, health=health)
         names = [name for name in found if cursor is None or name > cursor]
         page = names if limit is None else names[:limit]
-        return answer(
-            200,
-            {
-                "services": [self._office.grown(found[name][0], found[name]) for name in page],
-                "count": len(found),
-                "next": page[-1] if len(page) < len(names) else None,
-                **self._office.stale(),
-            },
-        )
+        index = {name: self._directory.version(name) for name in page}  # now: it must not be newer than what is told
+        told = [msgspec.json.encode(grown(found[x][0], found[x], index[x])) async for x in paced(page)]
+        rest = {"count": len(found), "next": page[-1] if len(page) < len(names) else None, **self._office.stale()}
+        return raw_answer(b'{"services":[%b],%b' % (b",".join(told), msgspec.json.encode(rest)[1:]))
 
     async def fitting(
         self, *, capability: str | None, tag: str | None, zone: str | None, prefix: str | None, health: Health

@@ -11,7 +11,8 @@ Keys (all of a name in one slot of a cluster, because of the braces):
 
 Times are microseconds of Redis. Every script but `GRACE` begins by removing what is due and answers
 `{now, index, ids removed as due, index at first, index after that, ...}`; the index moves with every real change, and
-never with a beat. Who knew the name as it was at one of those two indexes, knows it now.
+never with a beat. Who knew the name as it was at one of those two indexes (the second is 0 if nobody was left) knows it
+now.
 """
 
 from typing import Final
@@ -90,7 +91,10 @@ local function settle(candidate)
   if current and not names(current, primary) then return end
   if not primary or redis.call('HEXISTS', HASH, 't:' .. primary) == 0 then primary = oldest() end
   if not primary then
-    redis.call('DEL', SEED, HASH, DUE)
+    -- The index stays for a while, so that whoever comes back is not taken for who was there.
+    redis.call('DEL', SEED)
+    redis.call('HDEL', HASH, 'primary')
+    redis.call('PEXPIRE', HASH, KEEP)
     return
   end
   local e = redis.call('HMGET', HASH, 't:' .. primary, 'h:' .. primary)
@@ -133,7 +137,7 @@ if #gone > 0 then
   move(tonumber(last))
   settle()
 end
-local base = index
+local base = redis.call('EXISTS', DUE) == 1 and index or 0
 local function answer(...) return {num(now), num(index), gone, num(had), num(base), ...} end
 """
 

@@ -132,7 +132,7 @@ class Services:
         one = self._one(listings, name, service_id, address)
         beaten = await self._directory.beat(name, one.service_id)
         if beaten is None:
-            raise Refused(unknown(name))
+            raise self._office.absent(unknown(name))
         return msgspec.json.encode(self._office.told(beaten))
 
     async def remove(
@@ -158,7 +158,7 @@ class Services:
         by = who(request)
         removed = await self._directory.withdraw(name, ids, by=by)
         if not removed:
-            raise Refused(unknown_instance(name, ids[0]) if ids else unknown(name))
+            raise self._office.absent(unknown_instance(name, ids[0]) if ids else unknown(name))
         log.info("%s removed %d of %s: %s", by, len(removed), name, ", ".join(x.service_id for x in removed))
         return answer(200, {"service_name": name, "removed": [record(x) for x in removed]})
 
@@ -167,9 +167,9 @@ class Services:
         if one is not None:
             return one
         if not listings:
-            raise Refused(unknown(name))
+            raise self._office.absent(unknown(name))
         if service_id is not None:
-            raise Refused(unknown_instance(name, service_id))
+            raise self._office.absent(unknown_instance(name, service_id))
         raise Refused(
             Problem(
                 status=409,

@@ -66,10 +66,11 @@ class Services:
         """List an instance or renew it: 201 if it is new, 200 if it was known."""
         office = self._office
         body = await read_json(request)
+        by = who(request)
         try:
             registration = await admitted(body, default_ttl=office.settings.registration_ttl, networks=office.networks)
             may_write(caller_of(request), registration.service_name)
-            done = await self._directory.register(registration, by=who(request))
+            done = await self._directory.register(registration, by=by)
         except InvalidRegistration as wrong:
             raise Refused(invalid(str(wrong), wrong.errors)) from None
         except DirectoryFull as full:
@@ -82,7 +83,10 @@ class Services:
                     headers={"Retry-After": str(max(1, round(office.settings.registration_ttl)))},
                 )
             ) from None
-        return answer(201 if done.new else 200, office.told(done.listing))
+        listing = done.listing
+        if done.new:
+            log.info("%s registered %s at %s as %s", by, listing.service_name, listing.service_url, listing.service_id)
+        return answer(201 if done.new else 200, office.told(listing))
 
     async def services(
         self,

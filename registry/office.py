@@ -45,11 +45,11 @@ class Office:
 
     def stale(self) -> dict[str, Json]:
         """What an answer from memory has besides while the store is away."""
-        return {"stale": True} if self.directory.facts().stale else {}
+        return {"stale": True} if self.directory.stale() else {}
 
     def absent(self, problem: Problem) -> Exception:
         """What to raise where somebody is written to who is not there: while the store is away nobody can know that."""
-        return DirectoryAway("The store cannot be asked.") if self.directory.facts().stale else Refused(problem)
+        return DirectoryAway("The store cannot be asked.") if self.directory.stale() else Refused(problem)
 
     async def patiently(
         self, waited: Coroutine[Any, Any, T], until: Coroutine[Any, Any, None] | None = None

@@ -70,7 +70,7 @@ class Instances:
 
     async def _change(self, request: Request, name: str, service_id: str, members: Mapping[str, Json]) -> Response:
         done = await self._office.directory.change(name, service_id, members, by=who(request))
-        if done is None or (done.before == done.after and self._office.directory.facts().stale):
+        if done is None or (done.before == done.after and self._office.directory.stale()):
             raise self._office.absent(unknown_instance(name, service_id))
         return answer(200, _told(done.after))
 

@@ -61,17 +61,15 @@ class Lookups:
     async def plain(self, name: str) -> bytes:
         """The answer to a lookup that wishes nothing. Raises `Refused`."""
         listings = await self._directory.get(name, counts=True)
-        if not listings:
-            self._kept.pop(name, None)
-            raise Refused(unknown(name, **self._office.stale()))
         kept = self._kept.get(name)
         if kept is None or kept.listings is not listings:
             kept = self._renewed(name, listings, kept)
         kept.turn = turn = kept.turn + 1
         heads = kept.heads
-        self._office.figures.protected += kept.protected
-        stale = b',"stale":true}' if self._directory.facts().stale else b"}"
-        return heads[turn % len(heads)] + kept.tail + stale
+        body = heads[turn % len(heads)] + kept.tail
+        if kept.protected:
+            self._office.figures.protected += 1
+        return body[:-1] + b',"stale":true}' if self._directory.stale() else body
 
     async def service(
         self,
@@ -130,7 +128,10 @@ class Lookups:
             figures.watchers -= 1
 
     def _renewed(self, name: str, listings: tuple[Listing, ...], old: _Kept | None) -> _Kept:
-        """Encode what changed since `old`."""
+        """Encode what changed since `old`. Raises `Refused` if nobody is left."""
+        if not listings:
+            self._kept.pop(name, None)
+            raise Refused(unknown(name, **self._office.stale()))
         before = old.encoded if old is not None else {}
         encoded = {}
         for x in listings:
@@ -147,7 +148,7 @@ class Lookups:
             encoded,
             # Where nobody may be called, old clients still learn who is there.
             [encoded[x.service_id][1] for x in offered] or [encoded[listings[0].service_id][1]],
-            b',"instances":[%b],"index":%d%b' % (whole, self._directory.version(name), flag),
+            b',"instances":[%b],"index":%d%b}' % (whole, self._directory.version(name), flag),
             protected,
             old.turn if old is not None else -1,
         )

@@ -258,7 +258,9 @@ def restart(unit: str | None) -> None:
 
 async def _serve(settings: "Settings") -> None:
     from registry.app import serve
+    from registry.base.guest import settle_memory
 
+    settle_memory()
     async with serve(settings) as serving:
         await _until_stopped(f"registry on {serving.url}, directory {serving.directory.facts().redis}")
 

@@ -1,7 +1,7 @@
 """What a directory of services must do, whatever it is kept in.
 
-Writes and full reads may wait (a store may be asked); `snapshot`, `version`, `position` and `facts` never do, because
-they serve the calls of a running saga from memory.
+Writes and full reads may wait (a store may be asked); `snapshot`, `version`, `position`, `stale` and `facts` never do,
+because they serve the calls of a running saga from memory.
 """
 
 from collections.abc import Iterable, Mapping
@@ -201,6 +201,10 @@ class Directory(AddressBook, Protocol):
 
         Raises `DirectoryAway`: then nobody can know.
         """
+        ...
+
+    def stale(self) -> bool:
+        """`facts().stale`, for those who ask with every look-up."""
         ...
 
     async def check(self) -> Facts:

@@ -53,6 +53,8 @@ class Door:
         self._monotonic = office.clock.monotonic
         self._services = services
         self._lookups = lookups
+        self._looked_up = self._figures.durations("GET", _NAME, 200)
+        self._beaten = self._figures.durations("POST", _NAME + _BEAT, 200)
         self._loud = log.isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,42 +71,33 @@ class Door:
                 refused = _NO_TOKEN if caller is None else forbidden(f"{caller.name} may not read: that takes read.")
                 await self._refuse(refused, start, scope, receive, send)
                 return
+        work: Awaitable[bytes] | None = None
         if method == "GET":
             if path.startswith(_SERVICES) and not scope["query_string"]:
                 name = path[len(_SERVICES) :]
                 if name not in RESERVED and _SPECIAL.isdisjoint(name):
-                    await self._at_once(self._lookups.plain(name), _NAME, start, scope, receive, send)
-                    return
+                    work, durations, template = self._lookups.plain(name), self._looked_up, _NAME
         elif _too_large(scope):
             await self._refuse(TOO_LARGE, start, scope, receive, send)
             return
         elif method == "POST" and path.endswith(_BEAT) and path.startswith(_SERVICES) and caller is not None:
-            beat = self._beat(caller, path[len(_SERVICES) : -len(_BEAT)], scope)
-            if beat is not None:
-                await self._at_once(beat, f"{_NAME}{_BEAT}", start, scope, receive, send)
-                return
-        scope["saga.caller"] = caller
-        await self._pass_on(start, scope, receive, send)
-
-    async def _at_once(
-        self, work: Awaitable[bytes], template: str, start: float, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Answer with what `work` makes, without any framework."""
+            work = self._beat(caller, path[len(_SERVICES) : -len(_BEAT)], scope)
+            durations, template = self._beaten, _NAME + _BEAT
+        if work is None:
+            scope["saga.caller"] = caller
+            await self._pass_on(start, scope, receive, send)
+            return
         try:
             body = await work
-        except Refused as refused:
-            problem = refused.problem
-        except DirectoryAway as reason:
-            problem = away(reason)
-        except Exception:  # whatever it is, the caller gets a problem document and the log the rest
-            log.exception("%s %s could not be answered", scope["method"], scope["path"])
-            problem = INTERNAL
-        else:
-            await send({"type": "http.response.start", "status": 200, "headers": [_JSON, _length(body)]})
-            await send({"type": "http.response.body", "body": body})
-            self._count(200, start, scope, template)
+        except Exception as failure:
+            await self._refuse(_problem(failure, scope), start, scope, receive, send, template)
             return
-        await self._refuse(problem, start, scope, receive, send, template)
+        length = b"content-length", b"%d" % len(body)
+        await send({"type": "http.response.start", "status": 200, "headers": [_JSON, length]})
+        await send({"type": "http.response.body", "body": body})
+        durations.add(self._monotonic() - start)
+        if self._loud:
+            log.debug("%s %s 200", method, path)
 
     def _beat(self, caller: Caller, name: str, scope: Scope) -> Awaitable[bytes] | None:
         """A heartbeat that asks for nothing special; None if it does."""
@@ -127,8 +120,10 @@ class Door:
         try:
             await self._inner(scope, receive, watched)
         finally:
-            route = scope.get("route")
-            self._count(status, start, scope, getattr(route, "path", ""))
+            template = getattr(scope.get("route"), "path", "").removeprefix(PREFIX)
+            # Those that wait for a change would spoil the durations of those that do not.
+            waits = template == _NAME and b"index=" in scope["query_string"]
+            self._count(status, start, scope, f"{template}?index" if waits else template)
 
     async def _refuse(
         self, problem: Problem, start: float, scope: Scope, receive: Receive, send: Send, template: str = ""
@@ -147,8 +142,14 @@ _NOTHING: Final[Mapping[str, str]] = {}
 _JSON: Final = (b"content-type", b"application/json")
 
 
-def _length(body: bytes) -> tuple[bytes, bytes]:
-    return b"content-length", b"%d" % len(body)
+def _problem(failure: Exception, scope: Scope) -> Problem:
+    """What is told of a failure; whatever it is, the caller gets a problem document and the log the rest."""
+    if isinstance(failure, Refused):
+        return failure.problem
+    if isinstance(failure, DirectoryAway):
+        return away(failure)
+    log.error("%s %s could not be answered", scope["method"], scope["path"], exc_info=failure)
+    return INTERNAL
 
 
 def _field(scope: Scope, name: bytes) -> bytes | None:

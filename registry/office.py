@@ -41,13 +41,15 @@ class Office:
     def chosen(self, listings: Sequence[Listing], wish: Wanted, turn: int) -> Match:
         """A choice among these instances; `turn` says which."""
         state = ChoiceState(turn=turn, draw=derived_draw(self.settings.service_name, turn))
-        match = choose(listings, wish, state, min_healthy_ratio=self.settings.min_healthy_ratio)
-        self.figures.protected += match.protected
-        return match
+        return choose(listings, wish, state, min_healthy_ratio=self.settings.min_healthy_ratio)
 
     def stale(self) -> dict[str, Json]:
         """What an answer from memory has besides while the store is away."""
-        return {"stale": True} if self.directory.facts().stale else {}
+        return {"stale": True} if self.directory.stale() else {}
+
+    def absent(self, problem: Problem) -> Exception:
+        """What to raise where somebody is written to who is not there: while the store is away nobody can know that."""
+        return DirectoryAway("The store cannot be asked.") if self.directory.stale() else Refused(problem)
 
     async def patiently(
         self, waited: Coroutine[Any, Any, T], until: Coroutine[Any, Any, None] | None = None
@@ -70,14 +72,10 @@ class Office:
             interval = min(interval, listing.ttl / 2)
         return {**record(listing), "heartbeat_interval": plain_number(interval)}
 
-    def grown(self, one: Listing, listings: Sequence[Listing], **more: Json) -> dict[str, Json]:
-        """The flat record that old clients read, with what they do not know beside it."""
-        return {
-            **record(one),
-            "instances": [record(x) for x in listings],
-            "index": self.directory.version(one.service_name),
-            **more,
-        }
+
+def grown(one: Listing, listings: Sequence[Listing], index: int, **more: Json) -> dict[str, Json]:
+    """The flat record that old clients read, with what they do not know beside it."""
+    return {**record(one), "instances": [record(x) for x in listings], "index": index, **more}
 
 
 def product_version() -> str:

@@ -121,8 +121,12 @@ def environment() -> Mapping[str, str]:
 
 
 def registry_url(environ: Mapping[str, str] | None = None) -> str:
-    """Where clients find the registry: `SAGA_SERVICE_URL`, else `DEFAULT_URL`."""
-    return (environment() if environ is None else environ).get("SAGA_SERVICE_URL", "").strip() or DEFAULT_URL
+    """Where clients find the registry: `SAGA_SERVICE_URL`, else what the file says, else `DEFAULT_URL`.
+
+    A file that is wrong keeps no client from starting.
+    """
+    values, _, _ = _with_file(environment() if environ is None else environ)
+    return values.get("SAGA_SERVICE_URL", "").strip() or DEFAULT_URL
 
 
 def registry_token(environ: Mapping[str, str] | None = None) -> str:

@@ -4,7 +4,8 @@ too.
 
 import asyncio
 import re
-from typing import Final
+from collections.abc import AsyncIterator, Iterable
+from typing import Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -14,12 +15,16 @@ from registry.base.document import InvalidDocument, read_document
 from registry.base.problem import Problem
 from registry.base.values import Json, canonical
 
+T = TypeVar("T")
+
 #: Bytes of a request body that are read at most, and seconds that its sender has for it.
 MAX_BODY: Final = 1_048_576
 BODY_TIMEOUT: Final = 10.0
 #: Nesting of a body.
 DEEPEST: Final = 64
 
+#: Items of a long answer that are made in one go.
+_STRETCH: Final = 200
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|)", re.ASCII)
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 
@@ -40,6 +45,14 @@ def answer(status: int, body: Json) -> Response:
 def raw_answer(body: bytes) -> Response:
     """A JSON answer that is encoded already."""
     return Response(body, media_type="application/json")
+
+
+async def paced(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items, letting other requests in between now and then."""
+    for number, item in enumerate(items, start=1):
+        yield item
+        if number % _STRETCH == 0:
+            await asyncio.sleep(0)
 
 
 def seconds_of(member: str, text: str, most: float) -> float:

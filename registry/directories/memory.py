@@ -122,6 +122,9 @@ class MemoryDirectory:
         self._leases[role] = holder, now + seconds
         return True
 
+    def stale(self) -> bool:
+        return False
+
     async def check(self) -> Facts:
         return self.facts()
 

@@ -268,6 +268,9 @@ class RedisDirectory:
             self._line.broken(None, reason)
             raise DirectoryAway("Redis client not available") from None
 
+    def stale(self) -> bool:
+        return not self._line.up
+
     async def check(self) -> Facts:
         if self._line.up:
             try:
@@ -284,7 +287,7 @@ class RedisDirectory:
             hits=self._copy.hits,
             misses=self._copy.misses,
             warm=self._upkeep.warm,
-            stale=not self._line.up,
+            stale=self.stale(),
         )
 
     async def _script(self, text: str, name: str, apply: Apply, *words: Word) -> Any:

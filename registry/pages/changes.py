@@ -18,6 +18,8 @@ from registry.wire import Refused
 
 #: Seconds without a change after which a comment shows that the stream lives.
 BEAT: Final = 15.0
+#: Events that are kept as they are sent.
+_MOST_SENT: Final = 256
 
 _DESCRIPTION: Final = """The changes of all services, or of those whose name is `name` or begins with `prefix`, from now
 on; never a heartbeat.
@@ -48,6 +50,8 @@ class Changes:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        #: The last events as they are sent, by their ids: those who watch get the same.
+        self._sent: dict[str, bytes] = {}
 
     def routes(self) -> APIRouter:
         api = APIRouter(tags=["services"])
@@ -84,6 +88,16 @@ class Changes:
             yield b"".join(told) or b":\n\n"
 
     def _written(self, change: Change) -> bytes:
+        if change.name is None:  # its id is that of another
+            return self._event(change)
+        written = self._sent.get(change.id)
+        if written is None:
+            if len(self._sent) >= _MOST_SENT:
+                self._sent.clear()
+            written = self._sent[change.id] = self._event(change)
+        return written
+
+    def _event(self, change: Change) -> bytes:
         data: dict[str, Json] = {"service_name": change.name, "index": change.index, "service_ids": change.service_ids}
         if change.name is not None:
             data["instances"] = [record(x) for x in self._office.directory.snapshot(change.name)]

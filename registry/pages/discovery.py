@@ -11,7 +11,7 @@ from registry.listing import Listing
 from registry.office import Office
 from registry.pages.routes import Word, route
 from registry.pages.services import Health, Services
-from registry.wire import answer
+from registry.wire import answer, paced
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -38,7 +38,8 @@ class Discovery:
     ) -> Response:
         """One group of targets for each instance; a `grpc` address is no target of Prometheus."""
         found = await self._services.fitting(capability=capability, tag=tag, zone=zone, prefix=prefix, health=health)
-        return answer(200, [_group(x) for listings in found.values() for x in listings if _scheme(x) in _PORTS])
+        targets = (x for listings in found.values() for x in listings if _scheme(x) in _PORTS)
+        return answer(200, [_group(x) async for x in paced(targets)])
 
 
 def _scheme(listing: Listing) -> str:

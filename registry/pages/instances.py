@@ -70,8 +70,8 @@ class Instances:
 
     async def _change(self, request: Request, name: str, service_id: str, members: Mapping[str, Json]) -> Response:
         done = await self._office.directory.change(name, service_id, members, by=who(request))
-        if done is None:
-            raise Refused(unknown_instance(name, service_id))
+        if done is None or (done.before == done.after and self._office.directory.stale()):
+            raise self._office.absent(unknown_instance(name, service_id))
         return answer(200, _told(done.after))
 
 

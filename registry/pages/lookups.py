@@ -14,7 +14,7 @@ from starlette.responses import Response
 from registry.base.problem import Problem
 from registry.choose import healthy, misfit
 from registry.listing import Listing, Wanted, record
-from registry.office import Office, unknown
+from registry.office import Office, grown, unknown
 from registry.pages.choices import Policy, wish_of
 from registry.pages.routes import Word, route
 from registry.wire import Refused, answer, raw_answer, refusal, seconds_of
@@ -61,16 +61,15 @@ class Lookups:
     async def plain(self, name: str) -> bytes:
         """The answer to a lookup that wishes nothing. Raises `Refused`."""
         listings = await self._directory.get(name, counts=True)
-        if not listings:
-            raise Refused(unknown(name, **self._office.stale()))
         kept = self._kept.get(name)
         if kept is None or kept.listings is not listings:
             kept = self._renewed(name, listings, kept)
         kept.turn = turn = kept.turn + 1
         heads = kept.heads
-        self._office.figures.protected += kept.protected
-        stale = b',"stale":true}' if self._directory.facts().stale else b"}"
-        return heads[turn % len(heads)] + kept.tail + stale
+        body = heads[turn % len(heads)] + kept.tail
+        if kept.protected:
+            self._office.figures.protected += 1
+        return body[:-1] + b',"stale":true}' if self._directory.stale() else body
 
     async def service(
         self,
@@ -107,8 +106,10 @@ class Lookups:
         match = self._office.chosen(listings, wish, self._turn)
         if match.chosen is None:
             return refusal(_none_fits(wish, [f"{x.service_id}: {x.detail}" for x in match.reasons]))
+        self._office.figures.protected += match.protected
         flags = {"protected": True} if match.protected else {}
-        return answer(200, self._office.grown(match.chosen, listings, **flags, **self._office.stale()))
+        index_now = self._directory.version(wish.service)
+        return answer(200, grown(match.chosen, listings, index_now, **flags, **self._office.stale()))
 
     def next_turn(self, name: str) -> int:
         """Whose turn the next plain lookup is; for a dry run."""
@@ -127,7 +128,10 @@ class Lookups:
             figures.watchers -= 1
 
     def _renewed(self, name: str, listings: tuple[Listing, ...], old: _Kept | None) -> _Kept:
-        """Encode what changed since `old`."""
+        """Encode what changed since `old`. Raises `Refused` if nobody is left."""
+        if not listings:
+            self._kept.pop(name, None)
+            raise Refused(unknown(name, **self._office.stale()))
         before = old.encoded if old is not None else {}
         encoded = {}
         for x in listings:
@@ -144,7 +148,7 @@ class Lookups:
             encoded,
             # Where nobody may be called, old clients still learn who is there.
             [encoded[x.service_id][1] for x in offered] or [encoded[listings[0].service_id][1]],
-            b',"instances":[%b],"index":%d%b' % (whole, self._directory.version(name), flag),
+            b',"instances":[%b],"index":%d%b}' % (whole, self._directory.version(name), flag),
             protected,
             old.turn if old is not None else -1,
         )

@@ -15,10 +15,10 @@ from registry.description import REGISTRATION
 from registry.directory import DirectoryFull
 from registry.form import InvalidRegistration, admitted
 from registry.listing import Listing, record
-from registry.office import Office, may_write, unknown, unknown_instance
+from registry.office import Office, grown, may_write, unknown, unknown_instance
 from registry.pages.routes import Word, address_of, caller_of, route, who
 from registry.tokens import Caller
-from registry.wire import Refused, answer, invalid, raw_answer, read_json
+from registry.wire import Refused, answer, invalid, paced, raw_answer, read_json
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,11 @@ class Services:
         """List an instance or renew it: 201 if it is new, 200 if it was known."""
         office = self._office
         body = await read_json(request)
+        by = who(request)
         try:
             registration = await admitted(body, default_ttl=office.settings.registration_ttl, networks=office.networks)
             may_write(caller_of(request), registration.service_name)
-            done = await self._directory.register(registration, by=who(request))
+            done = await self._directory.register(registration, by=by)
         except InvalidRegistration as wrong:
             raise Refused(invalid(str(wrong), wrong.errors)) from None
         except DirectoryFull as full:
@@ -82,7 +83,10 @@ class Services:
                     headers={"Retry-After": str(max(1, round(office.settings.registration_ttl)))},
                 )
             ) from None
-        return answer(201 if done.new else 200, office.told(done.listing))
+        listing = done.listing
+        if done.new:
+            log.info("%s registered %s at %s as %s", by, listing.service_name, listing.service_url, listing.service_id)
+        return answer(201 if done.new else 200, office.told(listing))
 
     async def services(
         self,
@@ -98,15 +102,10 @@ class Services:
         found = await self.fitting(capability=capability, tag=tag, zone=zone, prefix=prefix, health=health)
         names = [name for name in found if cursor is None or name > cursor]
         page = names if limit is None else names[:limit]
-        return answer(
-            200,
-            {
-                "services": [self._office.grown(found[name][0], found[name]) for name in page],
-                "count": len(found),
-                "next": page[-1] if len(page) < len(names) else None,
-                **self._office.stale(),
-            },
-        )
+        index = {name: self._directory.version(name) for name in page}  # now: it must not be newer than what is told
+        told = [msgspec.json.encode(grown(found[x][0], found[x], index[x])) async for x in paced(page)]
+        rest = {"count": len(found), "next": page[-1] if len(page) < len(names) else None, **self._office.stale()}
+        return raw_answer(b'{"services":[%b],%b' % (b",".join(told), msgspec.json.encode(rest)[1:]))
 
     async def fitting(
         self, *, capability: str | None, tag: str | None, zone: str | None, prefix: str | None, health: Health
@@ -137,7 +136,7 @@ class Services:
         one = self._one(listings, name, service_id, address)
         beaten = await self._directory.beat(name, one.service_id)
         if beaten is None:
-            raise Refused(unknown(name))
+            raise self._office.absent(unknown(name))
         return msgspec.json.encode(self._office.told(beaten))
 
     async def remove(
@@ -163,7 +162,7 @@ class Services:
         by = who(request)
         removed = await self._directory.withdraw(name, ids, by=by)
         if not removed:
-            raise Refused(unknown_instance(name, ids[0]) if ids else unknown(name))
+            raise self._office.absent(unknown_instance(name, ids[0]) if ids else unknown(name))
         log.info("%s removed %d of %s: %s", by, len(removed), name, ", ".join(x.service_id for x in removed))
         return answer(200, {"service_name": name, "removed": [record(x) for x in removed]})
 
@@ -172,9 +171,9 @@ class Services:
         if one is not None:
             return one
         if not listings:
-            raise Refused(unknown(name))
+            raise self._office.absent(unknown(name))
         if service_id is not None:
-            raise Refused(unknown_instance(name, service_id))
+            raise self._office.absent(unknown_instance(name, service_id))
         raise Refused(
             Problem(
                 status=409,

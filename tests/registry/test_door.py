@@ -1,7 +1,6 @@
-"""What is answered before any handler: tokens, sizes, and failures of the directory."""
+"""What is answered before any handler: tokens, faults of ours, and what is counted."""
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from registry.base.clock import ManualClock
 from registry.base.values import Json
 from registry.directories.memory import MemoryDirectory
-from registry.directory import Changed, DirectoryAway, Facts
 from registry.listing import Listing
 from registry.tokens import read_tokens
 from tests.registry.serving import Api, api
@@ -108,86 +106,16 @@ async def test_the_audit_log_says_who_by_the_tokens_name_and_never_the_token(gua
     assert not any(token in text for token in TOKEN.values())
 
 
-class AwayDirectory(MemoryDirectory):
-    """A directory whose store can be taken away, as the port has it."""
-
-    away = False
-    broken = False
-
-    def _there(self) -> None:
-        if self.away:
-            raise DirectoryAway("gone", retry_after=2.5)
-
-    async def register(self, *args: Any, **more: Any) -> Any:
-        self._there()
-        return await super().register(*args, **more)
-
-    async def beat(self, name: str, service_id: str) -> Listing | None:
-        self._there()
-        return await super().beat(name, service_id)
-
-    async def withdraw(self, *args: Any, **more: Any) -> tuple[Listing, ...]:
-        self._there()
-        return await super().withdraw(*args, **more)
-
-    async def change(self, name: str, service_id: str, members: Mapping[str, Json], *, by: str = "") -> Changed | None:
-        self._there()
-        return await super().change(name, service_id, members, by=by)
-
-    async def audits(self, *args: Any, **more: Any) -> Any:
-        self._there()
-        return await super().audits(*args, **more)
+class BrokenDirectory(MemoryDirectory):
+    """A directory with a fault."""
 
     async def get(self, name: str, *, counts: bool = False) -> tuple[Listing, ...]:
-        if self.broken:
-            raise KeyError(name)
-        return await super().get(name, counts=counts)
-
-    def facts(self) -> Facts:
-        facts = super().facts()
-        return replace(facts, redis="disconnected" if self.away else "connected", stale=self.away)
-
-
-async def test_while_redis_is_away_writes_are_503_and_reads_come_from_memory_and_say_so() -> None:
-    clock = ManualClock()
-    directory = AwayDirectory(clock)
-    async with api(directory=directory, clock=clock) as http:
-        await http.register(service_id="a")
-        assert "stale" not in (await http.call("GET", "/services/payment"))[1]
-        directory.away = True
-        for method, path, sent in (
-            ("POST", "/services/register", body("payment")),
-            ("POST", "/services/payment/heartbeat", None),
-            ("DELETE", "/services/payment", None),
-            ("DELETE", "/services/payment/instances/a", None),
-            ("PATCH", "/services/payment/instances/a", {"weight": 1}),
-            ("POST", "/services/payment/instances/a/drain", None),
-            ("POST", "/services/payment/instances/a/enable", None),
-            ("GET", "/audit", None),
-        ):
-            told = await http.refused(503, method, path, json=sent)
-            assert told["error"] == "Redis client not available"
-            async with http.asked(method, path, json=sent) as response:
-                assert response.headers["Retry-After"] == "3"
-        for path in ("", "?instances=only", "?zone=x", "/resolve", "/instances/a"):
-            status, found = await http.call("GET", f"/services/payment{path}")
-            assert (status, found["stale"]) == (200, True), path
-        assert (await http.call("GET", "/services"))[1]["stale"] is True
-        assert (await http.refused(404, "GET", "/services/nobody"))["stale"] is True
-        status, health = await http.call("GET", "/health")
-        assert (status, health["status"], health["redis"]) == (200, "unhealthy", "disconnected")
-        assert "saga_registry_redis_connected 0.0" in await http.text("/metrics")
-        directory.away = False
-        assert (await http.call("POST", "/services/payment/heartbeat"))[0] == 200
-        assert (await http.call("GET", "/health"))[1]["redis"] == "connected"
-        assert "stale" not in (await http.call("GET", "/services/payment"))[1]
+        raise KeyError(name)
 
 
 async def test_a_fault_of_ours_is_a_problem_that_tells_nothing_internal() -> None:
     clock = ManualClock()
-    directory = AwayDirectory(clock)
-    async with api(directory=directory, clock=clock) as http:
-        directory.broken = True
+    async with api(directory=BrokenDirectory(clock), clock=clock) as http:
         for path in ("/services/payment", "/services/payment?zone=x"):
             told = await http.refused(500, "GET", path)
             assert told["error"] == "The registry failed; see its log."

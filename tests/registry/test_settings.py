@@ -207,3 +207,11 @@ def test_a_short_life_is_warned_about_and_an_open_address_without_tokens(home: d
 def test_clients_find_the_registry_by_its_variable() -> None:
     assert registry_url({"SAGA_SERVICE_URL": "http://registry:8030"}) == "http://registry:8030"
     assert registry_url({}) == "http://localhost:8030"
+
+
+def test_clients_find_the_registry_by_the_file_and_a_wrong_file_harms_none(home: dict[str, str]) -> None:
+    config(home, 'saga_service_url = "http://registry:8031"')
+    assert registry_url(home) == "http://registry:8031"
+    assert registry_url(home | {"SAGA_SERVICE_URL": "http://other:1"}) == "http://other:1"
+    config(home, "saga_service_url = ")
+    assert registry_url(home) == "http://localhost:8030"

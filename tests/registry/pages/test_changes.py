@@ -64,6 +64,19 @@ async def test_where_changes_are_missing_everything_has_to_be_read_anew(http: Ap
         assert (await stream.event())["event"] == "registered"
 
 
+async def test_a_reset_of_one_watcher_is_no_event_of_another(http: Api) -> None:
+    async with asyncio.timeout(10):
+        async with http.watching() as first:
+            await http.register("payment")
+            await http.register("stock")
+            one, two = [await first.event() for _ in range(2)]
+        async with http.watching(**{"Last-Event-ID": "1-1"}) as lost:
+            told = await lost.event()
+            assert (told["event"], told["id"]) == ("reset", two["id"])
+        async with http.watching(**{"Last-Event-ID": one["id"]}) as again:
+            assert await again.event() == two
+
+
 async def test_a_watcher_may_want_one_service_or_those_of_a_prefix(http: Api) -> None:
     async with asyncio.timeout(10), http.watching("?name=stock") as one, http.watching("?prefix=pay") as some:
         await http.register("order")

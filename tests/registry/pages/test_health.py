@@ -1,16 +1,11 @@
 """The health pages, and the figures for Prometheus."""
 
-from dataclasses import replace
-
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from registry.base.clock import ManualClock
-from registry.directories.memory import MemoryDirectory
-from registry.directory import Facts
 from registry.figures import wants_figures
-from tests.registry.serving import Api, api
+from tests.registry.serving import Api
 
 pytestmark = pytest.mark.anyio
 
@@ -57,26 +52,3 @@ async def test_the_figures_count_hits_misses_and_names(http: Api) -> None:
     assert figures["saga_registry_services"] == 1
     assert figures["saga_registry_last_refresh_timestamp_seconds"] == http.clock.now()
     assert "process_cpu_seconds_total" in figures
-
-
-class ColdDirectory(MemoryDirectory):
-    """A directory that has not been loaded yet."""
-
-    warm = False
-
-    def facts(self) -> Facts:
-        return replace(super().facts(), warm=self.warm)
-
-
-async def test_a_registry_is_ready_once_its_memory_is_warm_and_alive_before() -> None:
-    clock = ManualClock()
-    directory = ColdDirectory(clock)
-    async with api(directory=directory, clock=clock) as http:
-        for path in ("/health/ready", "//health/ready"):
-            status, told = await http.call("GET", path)
-            assert (status, told["status"]) == (503, "not ready")
-        for path in ("/health/live", "/health"):
-            assert (await http.call("GET", path))[0] == 200
-        directory.warm = True
-        status, told = await http.call("GET", "/health/ready")
-        assert (status, told["status"]) == (200, "ready")

@@ -98,7 +98,7 @@ async def test_all_are_offered_when_too_few_pass_their_checks_and_the_answer_say
         assert (await found(http, "/resolve"))["protected"] is True
         _, text = await http.call("GET", "/health")
         assert text["cache"]["hits"] == 9
-        assert "saga_registry_protected_total 6.0" in await http.text("/metrics")
+        assert "saga_registry_protected_total 5.0" in await http.text("/metrics")
 
 
 async def test_a_long_poll_is_answered_at_once_when_the_index_is_another(http: Api) -> None:

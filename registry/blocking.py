@@ -136,12 +136,11 @@ class SyncRegistryClient:
 
     def _hold(self, talk: Talk[_T], ended: threading.Event | None = None) -> _T:
         """Hold the talk to its end; what it returns. With `ended` it is broken off at the next pause after that."""
-        pausing = ended or threading.Event()
         try:
             step = next(talk)
             while True:
                 if isinstance(step, Pause):
-                    if pausing.wait(step.seconds):
+                    if (ended or threading.Event()).wait(step.seconds):
                         raise _Ended
                     step = next(talk)
                     continue

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: Seconds for one exchange with Redis, and seconds that a call waits for a lost Redis to return.
 TIMEOUT: Final = 2.0
 PATIENCE: Final = 1.0
+#: Seconds that the beginning takes at most.
+_OPENING: Final = 10.0
 #: Seconds between tries to find Redis again: the first, and the longest.
 _FIRST_PAUSE: Final = 0.05
 _LAST_PAUSE: Final = 1.0
@@ -53,6 +55,8 @@ class Line:
         self._layout = Layout((0,), ())
         self._links: dict[Node, Link] = {}
         self._up = asyncio.Event()
+        #: Whether it was found once, or not found once.
+        self._tried = asyncio.Event()
         #: Monotonic seconds: since when calls wait, or are refused.
         self._since = float("-inf")
         self._seeking: asyncio.Task[None] | None = None
@@ -67,11 +71,11 @@ class Line:
         await self._up.wait()
 
     async def open(self) -> None:
-        """Seek Redis; waits for it no longer than `PATIENCE`."""
+        """Seek Redis; waits for what it holds, but not for a Redis that is not there."""
         self._seek()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await self._up.wait()
+            async with asyncio.timeout(_OPENING):
+                await self._tried.wait()
 
     async def close(self) -> None:
         """End all links."""
@@ -163,11 +167,13 @@ class Line:
                 if said(reason) != told:
                     told = said(reason)
                     log.warning("Redis %s cannot be used: %s", self._address, told)
+                self._tried.set()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LAST_PAUSE)
             else:
                 log.info("Redis %s is connected", self._address)
                 self._up.set()
+                self._tried.set()
                 return
 
     async def _begin(self, connection: Connection) -> int:

@@ -19,6 +19,8 @@ Reply: TypeAlias = Any
 #: Commands in one group, and commands that may wait for the next.
 _GROUP: Final = 256
 _WAITING: Final = 20_000
+#: Seconds for which replies may be taken without letting anybody else do something.
+_STRETCH: Final = 0.002
 #: Errors by which a node says that it cannot do it now, or that another node has to; nothing was done.
 _ELSEWHERE: Final = ("MOVED", "ASK", "READONLY", "LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "NOSCRIPT", "LATE")
 
@@ -165,7 +167,11 @@ class Link:
                     await self._connection.send_packed_command(
                         self._connection.pack_commands(words), check_health=False
                     )
+                    yielded = self._clock.monotonic()
                     while group:
+                        if self._clock.monotonic() - yielded > _STRETCH:
+                            await asyncio.sleep(0)
+                            yielded = self._clock.monotonic()
                         reply = await self._read()
                         command = group.pop(0)
                         if isinstance(reply, CommandRefused):

@@ -205,18 +205,25 @@ end
 return answer(entry(id), done and 1 or 0)
 """
 
-#: ids, or none for all -> the entries that are there; the first registry's key and its milliseconds left, if it was
-#: another that wrote it
+#: index that is known or 0, then ids, or none for all -> the entries that are there; the first registry's key and its
+#: milliseconds left, if it was another that wrote it. Where the known index still holds, an entry is but id, times
+#: and due.
 READ: Final = f"""{_PRELUDE}{_EXPIRE}
+local current = redis.call('GET', SEED)
+if not current then settle() end
+if names(current, redis.call('HGET', HASH, 'primary')) then current = false end
+local fresh = not current and index > 0 and tonumber(ARGV[1]) == index
+table.remove(ARGV, 1)
 local entries = {{}}
 for _, id in ipairs(#ARGV > 0 and ARGV or redis.call('ZRANGE', DUE, 0, -1)) do
-  local e = entry(id)
-  if e[4] then entries[#entries + 1] = e end
+  if fresh then
+    entries[#entries + 1] = {{id, redis.call('HGET', HASH, 't:' .. id), redis.call('ZSCORE', DUE, id)}}
+  else
+    local e = entry(id)
+    if e[4] then entries[#entries + 1] = e end
+  end
 end
-local current = redis.call('GET', SEED)
-if not current and #entries > 0 then settle() end
-if names(current, redis.call('HGET', HASH, 'primary')) then current = false end
-return answer(entries, current, current and redis.call('PTTL', SEED) or 0)
+return answer(entries, current, current and redis.call('PTTL', SEED) or 0, fresh and 1 or 0)
 """
 
 #: Gives every one of these a full time to live, and lists again what Redis has lost. Nothing expires here.

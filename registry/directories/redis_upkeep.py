@@ -75,6 +75,9 @@ class Upkeep:
 
         def read(link: Link, reply: Reply) -> int:
             index, _ = self.heard(name, link, reply)
+            if reply[8]:
+                self._live_on(name, link, reply[5])
+                return index
             entries = [entry_of(each) for each in reply[5]]
             if ids:
                 self._copy.some(name, entries, ids, link, version)
@@ -84,7 +87,16 @@ class Upkeep:
             return index
 
         keys = keys_of(name)
-        return self._line.link(keys[0]).send(*evalsha(READ, keys, *ids), apply=read, limited=True)
+        # What another registry keeps is not in the index, and one instance is quickly read.
+        known = 0 if ids or name in self._copy.foreign else self._copy.shelves.version(name)
+        return self._line.link(keys[0]).send(*evalsha(READ, keys, known, *ids), apply=read, limited=True)
+
+    def _live_on(self, name: str, link: Link, times: Iterable[list[bytes]]) -> None:
+        """Nothing has changed but how long they live."""
+        for service_id, told, due in times:
+            known = self._copy.shelves.find(name, service_id.decode())
+            if known is not None:
+                self._copy.beat(name, beaten(known, int(told.split()[1])), int(float(due)), link)
 
     async def returned(self) -> None:
         """Redis is there (again). Raises `LinkLost`."""

@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_INSTALL := $(PIP) install --require-hashes
 SAGA_DEV_ARGS ?=
+STACK_ARGS ?=
 PYTEST_ARGS ?=
 
 # An environment knows by heart where it is and which Python it is of, and breaks when either moves: then it is stale.
@@ -20,13 +21,16 @@ STALE := $(shell test -x $(BIN)/python && test "$$($(PLACE))" = "$$(cat $(VENV)/
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help dev test test-fast test-long check fix bench docs lock clean stale
+.PHONY: help dev stack test test-fast test-long check fix bench docs lock clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 dev: $(VENV)/.installed ## run everything on this machine, with reload (SAGA_DEV_ARGS="..." is passed on)
 	@exec $(BIN)/saga dev $(SAGA_DEV_ARGS)
+
+stack: $(VENV)/.installed ## a Redis server, the registry and a runner on this machine, as in compose.yml (STACK_ARGS="..." is passed on)
+	@exec $(BIN)/python deploy/stack.py $(STACK_ARGS)
 
 test: $(VENV)/.test ## the tests, without those that take long or break things (PYTEST_ARGS="..." is passed on)
 	$(BIN)/python -m pytest -m "not slow and not fault" $(PYTEST_ARGS)

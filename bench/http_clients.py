@@ -21,8 +21,8 @@ import uvloop
 
 from bench import machine
 from bench.target import target
+from registry.base.networks import Networks
 from runner.adapters.streams.http import HttpSink
-from runner.adapters.streams.http.networks import Networks
 from runner.adapters.streams.http.plain import PlainClient
 from runner.adapters.streams.http.wire import outgoing
 from runner.saga.exchange import Answer, Request

@@ -19,7 +19,7 @@ from typing import Any
 import uvloop
 
 from bench.machine import ROOT
-from runner.adapters.streams.http.networks import Networks
+from registry.base.networks import Networks
 from runner.adapters.streams.http.plain import PlainClient
 from runner.adapters.streams.http.wire import outgoing
 from runner.saga.exchange import Answer, Request

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Final
 
-from registry.listing import Listing, Wanted, version_fits
+from registry.listing import HEALTH, Listing, Wanted, version_fits
 
 #: What `Reason.verdict` can say: chosen; could have been; could not be.
 CHOSEN: Final = "chosen"
@@ -49,12 +49,15 @@ class Match:
     reasons: tuple[Reason, ...]
     #: True if there were fitting instances and all of them are ejected.
     all_ejected: bool = False
+    #: True if too few instances pass their checks, so that all fitting ones are offered.
+    protected: bool = False
 
 
-def choose(listings: Sequence[Listing], wanted: Wanted, state: ChoiceState) -> Match:
+def choose(listings: Sequence[Listing], wanted: Wanted, state: ChoiceState, *, min_healthy_ratio: float = 0.0) -> Match:
     """Pick one of `listings`, which are instances of `wanted.service`, as the policy says."""
-    flaws = {x.service_id: flaw(x, wanted) for x in listings}
-    fitting = [x for x in listings if not flaws[x.service_id]]
+    flaws = {x.service_id: misfit(x, wanted) for x in listings}
+    suited = [x for x in listings if not flaws[x.service_id]]
+    fitting, protected = healthy(suited, min_healthy_ratio)
     open_ = [x for x in fitting if x.service_id not in state.ejected]
     near = [x for x in open_ if wanted.zone is not None and x.zone == wanted.zone] or open_
     chosen, because = _pick(near, wanted, state) if near else (None, "")
@@ -62,8 +65,8 @@ def choose(listings: Sequence[Listing], wanted: Wanted, state: ChoiceState) -> M
     for x in listings:
         if x is chosen:
             verdict, detail = CHOSEN, because
-        elif flaws[x.service_id]:
-            verdict, detail = PASSED_OVER, flaws[x.service_id]
+        elif x not in fitting:
+            verdict, detail = PASSED_OVER, flaws[x.service_id] or _unwell(x)
         elif x.service_id in state.ejected:
             verdict, detail = PASSED_OVER, "It keeps failing and is ejected for a while."
         elif x not in near:
@@ -71,11 +74,31 @@ def choose(listings: Sequence[Listing], wanted: Wanted, state: ChoiceState) -> M
         else:
             verdict, detail = ELIGIBLE, f"Policy {wanted.policy} picked another one this time."
         reasons.append(Reason(service_id=x.service_id, verdict=verdict, detail=detail))
-    return Match(chosen=chosen, reasons=tuple(reasons), all_ejected=bool(fitting) and not open_)
+    return Match(chosen=chosen, reasons=tuple(reasons), all_ejected=bool(fitting) and not open_, protected=protected)
+
+
+def healthy(suited: Sequence[Listing], min_ratio: float) -> tuple[Sequence[Listing], bool]:
+    """Those that pass their checks; all, and True, if their share is below `min_ratio`: then rather the checks are
+    wrong, or what is left would be overrun.
+    """
+    passing = [x for x in suited if x.health == HEALTH[0]]
+    protected = len(passing) < min_ratio * len(suited)
+    return (suited if protected else passing), protected
 
 
 def flaw(listing: Listing, wanted: Wanted) -> str:
-    """Why this instance cannot serve the wish, as a sentence; empty if it can."""
+    """Why this instance cannot serve the wish now, as a sentence; empty if it can."""
+    return misfit(listing, wanted) or (_unwell(listing) if listing.health != HEALTH[0] else "")
+
+
+def _unwell(listing: Listing) -> str:
+    return f"Its health is {listing.health}."
+
+
+def misfit(listing: Listing, wanted: Wanted) -> str:
+    """The same whatever its health."""
+    if listing.drained:
+        return "It is drained, so it gets no new calls."
     if listing.weight == 0:
         return "Its weight is 0, so it gets no new calls."
     if wanted.version is not None and not version_fits(listing.version, wanted.version):

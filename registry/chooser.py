@@ -12,7 +12,7 @@ from typing import ClassVar, TypeAlias
 
 from registry.base.clock import Clock
 from registry.choose import ChoiceState, choose, derived_draw, flaw
-from registry.directory import Directory
+from registry.directory import AddressBook
 from registry.ejection import Ejection
 from registry.listing import Listing, Wanted, wanted
 
@@ -106,7 +106,7 @@ class Chooser:
     """
 
     def __init__(
-        self, directory: Directory, clock: Clock, *, fallback: Mapping[str, str] | None = None, seed: str = ""
+        self, directory: AddressBook, clock: Clock, *, fallback: Mapping[str, str] | None = None, seed: str = ""
     ) -> None:
         self._directory = directory
         self._version = directory.version  # looked up once: this is on every call's way

@@ -6,21 +6,24 @@ host and nothing secret in it, and nothing that is too long, too many or nested 
 
 import ipaddress
 import re
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from registry.base.networks import Networks, Refused
 from registry.base.values import Json, canonical
-from registry.listing import Registration
+from registry.listing import HEALTH, NAME, Registration, host_of
 
 #: Longest time, in seconds, that an instance may ask to be believed without a heartbeat.
 MAX_TTL: Final = 86_400.0
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 _WORD = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 _URL = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}", re.ASCII)
-_RESERVED = frozenset({"register", "watch", "sd"})  # they are paths below /services
+#: What no service may be called.
+RESERVED: Final = frozenset({"register", "watch", "sd"})  # they are paths below /services
 _MAX_WORDS = 64
 _MAX_METADATA = 16_384
 _MAX_DEPTH = 16
@@ -40,29 +43,67 @@ def read_registration(body: Json, *, default_ttl: float) -> Registration:
 
     Raises `InvalidRegistration` with every error of the body.
     """
+    form = _form(body)
+    registration = _registration(form, default_ttl)
+    form.done()
+    return registration
+
+
+async def admitted(body: Json, *, default_ttl: float, networks: Networks) -> Registration:
+    """The same, and every address in it lies within `networks`, those that its names resolve to, too."""
+    form = _form(body)
+    registration = _registration(form, default_ttl)
+    await form.admit(networks)
+    form.done()
+    return registration
+
+
+async def read_change(body: Json, *, networks: Networks) -> dict[str, Json]:
+    """What a request's JSON `body` sets of an instance, as `registry.listing.changed` takes it; null gives a member
+    back.
+
+    Raises `InvalidRegistration` with every error of the body.
+    """
+    if not isinstance(body, dict) or not body:
+        raise InvalidRegistration(
+            ({"pointer": "", "detail": f"The body must be a JSON object with some of {', '.join(_CHANGEABLE)}."},)
+        )
+    form = _Form(body)
+    members: dict[str, Json] = {}
+    for member, value in body.items():
+        if member not in _CHANGEABLE:
+            form.wrong(member[:80], f"cannot be set: it may be one of {', '.join(_CHANGEABLE)}.")
+        else:
+            members[_STANDS_FOR.get(member, member)] = None if value is None else _CHANGEABLE[member](form, member)
+    await form.admit(networks)
+    form.done()
+    return members
+
+
+def _form(body: Json) -> "_Form":
     if not isinstance(body, dict):
         raise InvalidRegistration(
             ({"pointer": "", "detail": "The body must be a JSON object with service_name and service_url."},)
         )
-    form = _Form(body)
+    return _Form(body)
+
+
+def _registration(form: "_Form", default_ttl: float) -> Registration:
     capabilities = form.words("capabilities")
-    registration = Registration(
+    return Registration(
         service_name=form.name(),
         service_url=form.address(capabilities),
         ttl=form.number("ttl", default_ttl, low=0, high=MAX_TTL, low_allowed=False),
         service_id=form.word("service_id", _ID, "1 to 128 letters, digits, dots, dashes, colons or underscores"),
         capabilities=capabilities,
-        weight=form.number("weight", 1, low=0, high=_MAX_WEIGHT),
-        zone=form.word("zone", _WORD, "1 to 128 visible ASCII characters"),
-        version=form.word("version", _WORD, "1 to 128 visible ASCII characters"),
+        weight=form.weight(),
+        zone=form.word("zone"),
+        version=form.word("version"),
         tags=form.words("tags"),
         metadata=form.metadata(),
         health_check_url=form.link("health_check_url"),
         openapi_url=form.link("openapi_url"),
     )
-    if form.errors:
-        raise InvalidRegistration(tuple(form.errors))
-    return registration
 
 
 class _Form:
@@ -71,6 +112,21 @@ class _Form:
     def __init__(self, body: dict[str, Json]) -> None:
         self._body = body
         self.errors: list[dict[str, str]] = []
+        #: Valid URLs by their member.
+        self.urls: list[tuple[str, str]] = []
+
+    async def admit(self, networks: Networks) -> None:
+        """Note the addresses that lie outside `networks`."""
+        for member, url in self.urls:
+            try:
+                await networks.admit(host_of(url))
+            except Refused as stranger:
+                self.wrong(member, f"leads elsewhere: {stranger}")
+
+    def done(self) -> None:
+        """Raise `InvalidRegistration` if anything was wrong."""
+        if self.errors:
+            raise InvalidRegistration(tuple(self.errors))
 
     def wrong(self, member: str, detail: str) -> None:
         self.errors.append({"pointer": f"/{member}", "detail": f"{member} {detail}"})
@@ -79,12 +135,12 @@ class _Form:
         value = self._body.get("service_name")
         if value is None:
             self.wrong("service_name", "is missing.")
-        elif not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        elif not isinstance(value, str) or NAME.fullmatch(value) is None:
             self.wrong(
                 "service_name",
                 "must be a letter or digit and then up to 127 letters, digits, dots, dashes or underscores.",
             )
-        elif value in _RESERVED:
+        elif value in RESERVED:
             self.wrong("service_name", f"must not be {value}: that is a path of this interface.")
         else:
             return value
@@ -93,7 +149,10 @@ class _Form:
     def address(self, capabilities: tuple[str, ...]) -> str:
         url, host, port = (self._body.get(member) for member in ("service_url", "host", "port"))
         if url is None and (host is not None or port is not None):
+            wrong = len(self.errors)
             url = self._joined(host, port)
+            if len(self.errors) == wrong:
+                self.urls.append(("host", url))
         elif url is None:
             self.wrong("service_url", "is missing: send service_url, or host and port.")
         elif host is not None or port is not None:
@@ -105,7 +164,7 @@ class _Form:
     def _joined(self, host: Json, port: Json) -> str:
         if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65_535:
             self.wrong("port", "must be a whole number from 1 to 65535.")
-        if not isinstance(host, str) or (_HOST.fullmatch(host) is None and not _is_ipv6(host)):
+        if not isinstance(host, str) or not _is_host(host):
             self.wrong("host", "must be a host name or an IP address.")
         elif ":" in host:
             host = f"[{host}]"
@@ -123,9 +182,13 @@ class _Form:
         flaw = _url_flaw(url, grpc=grpc)
         if flaw:
             self.wrong(member, flaw)
+        elif isinstance(url, str):
+            self.urls.append((member, url))
         return not flaw
 
-    def word(self, member: str, pattern: re.Pattern[str], rule: str) -> str | None:
+    def word(
+        self, member: str, pattern: re.Pattern[str] = _WORD, rule: str = "1 to 128 visible ASCII characters"
+    ) -> str | None:
         value = self._body.get(member)
         if value is None or (isinstance(value, str) and pattern.fullmatch(value)):
             return value
@@ -156,6 +219,22 @@ class _Form:
         self.wrong(member, f"must be a number {reach} to {high:g}.")
         return default
 
+    def weight(self) -> float:
+        return self.number("weight", 1, low=0, high=_MAX_WEIGHT)
+
+    def flag(self, member: str) -> bool:
+        value = self._body[member]
+        if not isinstance(value, bool):
+            self.wrong(member, "must be true or false.")
+        return value is True
+
+    def health(self, member: str) -> str:
+        value = self._body[member]
+        if isinstance(value, str) and value in HEALTH:
+            return value
+        self.wrong(member, f"must be one of {', '.join(HEALTH)}.")
+        return ""
+
     def metadata(self) -> dict[str, Json]:
         value = self._body.get("metadata")
         if value is None:
@@ -167,6 +246,22 @@ class _Form:
             f"must be a JSON object of at most {_MAX_METADATA} bytes, nested at most {_MAX_DEPTH} deep.",
         )
         return {}
+
+
+#: What an operator may set, and how it is read.
+_CHANGEABLE: Final[Mapping[str, Callable[[_Form, str], Json]]] = {
+    "drained": _Form.flag,
+    "health": _Form.health,
+    "weight": lambda form, _: form.weight(),
+    "capabilities": _Form.words,
+    "zone": _Form.word,
+    "version": _Form.word,
+    "tags": _Form.words,
+    "metadata": lambda form, _: form.metadata(),
+    "health_check_url": _Form.link,
+    "openapi_url": _Form.link,
+}
+_STANDS_FOR: Final[Mapping[str, str]] = {"health": "health_override"}
 
 
 def _url_flaw(url: Json, *, grpc: bool) -> str:
@@ -185,7 +280,7 @@ def _url_flaw(url: Json, *, grpc: bool) -> str:
         return "must not hold a user name or password: send credentials with the call."
     if "#" in url:
         return "must not hold a fragment (#...)."
-    if port == 0 or (_HOST.fullmatch(host) is None and not _is_ipv6(host)):
+    if port == 0 or not _is_host(host):
         return "must name a valid host, and a port from 1 to 65535 if it names one."
     return ""
 
@@ -197,9 +292,10 @@ def _flat_enough(value: Json, levels: int) -> bool:
     return levels > 0 and all(_flat_enough(each, levels - 1) for each in inner)
 
 
-def _is_ipv6(host: str) -> bool:
+def _is_host(host: str) -> bool:
+    """Whether this is a name or an address in its usual spelling; `0x7f.1` would be one address here, another there."""
     try:
-        ipaddress.IPv6Address(host)
+        ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return _HOST.fullmatch(host) is not None and _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) is None
     return "%" not in host  # a scoped address means something on one machine only

@@ -3,7 +3,9 @@
 """
 
 import ipaddress
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,6 +14,12 @@ from registry.base.values import Json
 
 #: The ways to choose among instances, the default first.
 POLICIES: Final = ("round_robin", "weighted_random", "least_inflight", "consistent_hash")
+
+#: What the name of a service is made of.
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+
+#: What can be known of an instance's health, the best first.
+HEALTH: Final = ("passing", "warning", "critical")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -58,6 +66,70 @@ class Listing:
     metadata: dict[str, Json] = field(default_factory=dict)
     health_check_url: str | None = None
     openapi_url: str | None = None
+    #: Whether an operator has taken it out of service; a drained instance gets no new calls.
+    drained: bool = False
+    #: What a prober found last; without a prober, what lives passes.
+    probed: str = HEALTH[0]
+    #: An operator's word on its health, which stands above the prober's.
+    health_override: str | None = None
+    #: Members that an operator has set, with the value that the instance itself sent for each.
+    overridden: dict[str, Json] = field(default_factory=dict)
+
+    @property
+    def health(self) -> str:
+        """One of `HEALTH`."""
+        return self.health_override or self.probed
+
+
+#: Members of a listing that its instance sends, and of these the ones that an operator may set in its place.
+SENT: Final = tuple(member.name for member in fields(Registration) if member.name != "service_id")
+SETTABLE: Final = (
+    "capabilities",
+    "weight",
+    "zone",
+    "version",
+    "tags",
+    "metadata",
+    "health_check_url",
+    "openapi_url",
+)
+#: Members that no instance sends, with what they are when nobody has set them.
+STANDING: Final[Mapping[str, Json]] = {"drained": False, "probed": HEALTH[0], "health_override": None}
+
+
+def renewed(known: Listing | None, registration: Registration, *, service_id: str, now: float) -> Listing:
+    """What the registration makes of the listing known so far. What an operator or a prober set of it stays."""
+    sent = {member: getattr(registration, member) for member in SENT}
+    if known is None:
+        return Listing(service_id=service_id, registered_at=now, last_heartbeat=now, **sent)
+    set_members = {member: getattr(known, member) for member in known.overridden}
+    overridden = {member: sent[member] for member in known.overridden}
+    return replace(known, last_heartbeat=now, **{**sent, **set_members}, overridden=overridden)
+
+
+def changed(listing: Listing, members: Mapping[str, Json]) -> Listing:
+    """The listing after an operator or a prober has set `members`, names of `SETTABLE` and `STANDING`. None: as it is
+    when nobody sets it.
+    """
+    overridden = dict(listing.overridden)
+    values: dict[str, Json] = {}
+    for member, value in members.items():
+        if member in STANDING:
+            values[member] = STANDING[member] if value is None else value
+        elif value is not None:
+            overridden.setdefault(member, getattr(listing, member))
+            values[member] = tuple(value) if isinstance(value, list) else value
+        elif member in overridden:
+            values[member] = overridden.pop(member)
+    return replace(listing, overridden=overridden, **values)
+
+
+def parts(listing: Listing) -> tuple[Registration, dict[str, Json]]:
+    """A listing taken apart, as it is stored: what its instance sent, and what `changed` has to set again."""
+    sent = {member: listing.overridden.get(member, getattr(listing, member)) for member in SENT}
+    told = {member: getattr(listing, member) for member in listing.overridden}
+    told |= {member: getattr(listing, member) for member in STANDING if getattr(listing, member) != STANDING[member]}
+    return Registration(service_id=listing.service_id, **sent), told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +205,8 @@ def record(listing: Listing) -> dict[str, Json]:
         "metadata": listing.metadata,
         "health_check_url": listing.health_check_url,
         "openapi_url": listing.openapi_url,
+        "drained": listing.drained,
+        "health": listing.health,
         "ttl": plain_number(listing.ttl),
     }
 

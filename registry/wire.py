@@ -3,22 +3,30 @@ too.
 """
 
 import asyncio
-from typing import Final
+import re
+from collections.abc import AsyncIterator, Iterable
+from typing import Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from registry.base.document import InvalidDocument, read_document
 from registry.base.problem import Problem
 from registry.base.values import Json, canonical
+
+T = TypeVar("T")
 
 #: Bytes of a request body that are read at most, and seconds that its sender has for it.
 MAX_BODY: Final = 1_048_576
 BODY_TIMEOUT: Final = 10.0
 #: Nesting of a body.
 DEEPEST: Final = 64
+
+#: Items of a long answer that are made in one go.
+_STRETCH: Final = 200
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|)", re.ASCII)
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 
 
 class Refused(Exception):
@@ -32,6 +40,28 @@ class Refused(Exception):
 def answer(status: int, body: Json) -> Response:
     """A JSON answer."""
     return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+
+def raw_answer(body: bytes) -> Response:
+    """A JSON answer that is encoded already."""
+    return Response(body, media_type="application/json")
+
+
+async def paced(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items, letting other requests in between now and then."""
+    for number, item in enumerate(items, start=1):
+        yield item
+        if number % _STRETCH == 0:
+            await asyncio.sleep(0)
+
+
+def seconds_of(member: str, text: str, most: float) -> float:
+    """`30s`, `500ms`, `1m` or `30` as seconds, at most `most`. Raises `Refused`."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        detail = f"{member} must be a time such as 30s, 500ms or 1m."
+        raise Refused(invalid(detail, ({"pointer": f"/{member}", "detail": detail},)))
+    return min(most, float(found[1]) * _UNITS[found[2]])
 
 
 def refusal(problem: Problem) -> Response:
@@ -49,8 +79,16 @@ TOO_LARGE: Final = Problem(
     status=413,
     code="tooLarge",
     title="The body is too large",
+    # The connection stays open and the server swallows the rest unread: closed under a caller who is still sending, it
+    # would be reset, and this answer lost.
     detail=f"The body is larger than {MAX_BODY} bytes: send less.",
-    headers={"Connection": "close"},
+)
+
+INTERNAL: Final = Problem(
+    status=500,
+    code="internal",
+    title="The registry failed",
+    detail="The registry failed; see its log.",
 )
 
 
@@ -79,18 +117,3 @@ async def read_json(request: Request) -> Json:
         return read_document(bytes(body), deepest=DEEPEST)
     except InvalidDocument as wrong:
         raise Refused(invalid(f"The body {wrong}.", ({"pointer": "", "detail": f"The body {wrong}."},))) from None
-
-
-class BodyLimit:
-    """Refuses what declares a body above `MAX_BODY`, on every path and before anything is read."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            for name, value in scope["headers"]:
-                if name == b"content-length" and value.isdigit() and int(value[:32]) > MAX_BODY:
-                    await refusal(TOO_LARGE)(scope, receive, send)
-                    return
-        await self._app(scope, receive, send)

@@ -6,6 +6,7 @@ What one caller can make the server hold is bounded by `registry.base.connection
 
 import asyncio
 import contextlib
+import gc
 import resource
 import socket
 from collections.abc import Iterator
@@ -105,3 +106,13 @@ def listening(host: str, port: int, what: str) -> Iterator[socket.socket]:
 def url_of(host: str, port: int) -> str:
     """`http://host:port`, an IPv6 address in brackets."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def settle_memory() -> None:
+    """What is loaded by now stays: the collector need not look at it again, and looks at the rest less often.
+
+    Measured: a third off the slowest answers, since each full collection walked every definition.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

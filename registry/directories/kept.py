@@ -7,8 +7,7 @@ every instance that was listed gets one full time to live of grace, as if it had
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -16,15 +15,23 @@ import msgspec
 from registry.base.clock import Clock
 from registry.base.values import Json
 from registry.directories.memory import MAX_INSTANCES, MemoryDirectory
-from registry.directory import DirectoryFull, Registered
-from registry.listing import Listing, Registration
+from registry.directory import Changed, DirectoryFull, Registered
+from registry.listing import Listing, Registration, parts
 
 log = logging.getLogger(__name__)
 
 #: Seconds that changes gather before the file is written.
 GATHER = 0.2
 
-_MEMBERS = tuple(member.name for member in fields(Registration))
+#: Who lists what was kept, for the audit log.
+_BY = "kept"
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance in the file: what it sent, and what others have set of it."""
+
+    sent: Registration
+    set: dict[str, Json] = {}
 
 
 class KeptDirectory(MemoryDirectory):
@@ -40,33 +47,40 @@ class KeptDirectory(MemoryDirectory):
     async def open(self) -> None:
         """List again what the file holds; what cannot be read is left out and told."""
         try:
-            kept = msgspec.json.decode(await asyncio.to_thread(self._path.read_bytes), type=list[Registration])
+            kept = msgspec.json.decode(await asyncio.to_thread(self._path.read_bytes), type=list[_Kept])
         except FileNotFoundError:
             return
         except (OSError, msgspec.MsgspecError) as error:
             log.warning("the kept directory %s cannot be read, services have to register again: %s", self._path, error)
             return
-        for registration in kept:
+        for one in kept:
             with contextlib.suppress(DirectoryFull):
-                await super().register(registration)
+                listing = (await super().register(one.sent, by=_BY)).listing
+                await super().change(listing.service_name, listing.service_id, one.set, by=_BY)
 
     async def close(self) -> None:
         """Write what has not been written yet."""
         if self._writing is not None:
             await self._writing
 
-    async def register(self, registration: Registration) -> Registered:
+    async def register(self, registration: Registration, *, by: str = "") -> Registered:
         before = self.version(registration.service_name)
-        registered = await super().register(registration)
+        registered = await super().register(registration, by=by)
         if self.version(registration.service_name) != before:
             self._keep()
         return registered
 
-    async def withdraw(self, name: str, service_ids: Iterable[str]) -> tuple[Listing, ...]:
-        removed = await super().withdraw(name, service_ids)
+    async def withdraw(self, name: str, service_ids: Iterable[str], *, by: str = "") -> tuple[Listing, ...]:
+        removed = await super().withdraw(name, service_ids, by=by)
         if removed:
             self._keep()
         return removed
+
+    async def change(self, name: str, service_id: str, members: Mapping[str, Json], *, by: str = "") -> Changed | None:
+        done = await super().change(name, service_id, members, by=by)
+        if done is not None and done.after != done.before:
+            self._keep()
+        return done
 
     def _keep(self) -> None:
         self._stale = True
@@ -87,8 +101,9 @@ class KeptDirectory(MemoryDirectory):
             log.warning("the directory could not be kept in %s: %s", self._path, error)
 
 
-def _kept(listing: Listing) -> dict[str, Json]:
-    return {name: value for name, value in asdict(listing).items() if name in _MEMBERS}
+def _kept(listing: Listing) -> _Kept:
+    sent, told = parts(listing)
+    return _Kept(sent=sent, set=told)
 
 
 def _replace(path: Path, data: bytes) -> None:

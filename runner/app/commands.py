@@ -1,16 +1,16 @@
 """`saga run` and `saga dev`: from settings to exit code."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from registry.base.guest import CannotListen
+from registry.base.guest import CannotListen, settle_memory
 from runner.adapters.telemetry.logs import configure
 from runner.app.wiring import VERSION, Runner, load_definitions, runner
 from runner.definitions.findings import as_text
@@ -46,6 +46,8 @@ def dev(settings: Settings, *, stock: int, payment: int, courier: int) -> int:
     """`saga dev`: everything in this process, with the demo shop on these ports and reload on save; the exit code."""
     from runner.shop.serve import Ports, Shop
 
+    # One process on this machine, whatever else the environment says of other programs.
+    settings = replace(settings, registry=replace(settings.registry, url=None))
     ports = Ports(stock=stock, payment=payment, courier=courier)
     refused = refusals(settings)
     for sentence in refused:
@@ -75,23 +77,13 @@ def _serve(main: Callable[[], Coroutine[None, None, None]]) -> int:
     import uvloop
 
     try:
-        _settle_memory()
+        settle_memory()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
             loop.run(main())
     except (CannotListen, StoreUnavailable, OSError) as error:
         _complain(f"error: {error}")
         return 1
     return 0
-
-
-def _settle_memory() -> None:
-    """What is loaded by now stays: the collector need not look at it again, and looks at the rest less often.
-
-    Measured: a third off the slowest answers, since each full collection walked every definition.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 def _stop_asked() -> asyncio.Event:

@@ -1,6 +1,5 @@
 """The composition root: settings become adapters, adapters become ports, ports become a runner that serves."""
 
-import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
@@ -17,7 +16,9 @@ from registry.base.guest import Guest, listening, url_of
 from registry.chooser import Chooser
 from registry.directories.kept import KeptDirectory
 from registry.directories.memory import MemoryDirectory
-from registry.form import read_registration
+from registry.directories.redis_address import read_address
+from registry.directories.remote import RemoteDirectory
+from registry.directory import AddressBook, Directory
 from registry.settings import Settings as RegistrySettings
 from runner.adapters.stores.memory import MemoryJournals
 from runner.adapters.stores.sqlite import SqliteJournals
@@ -26,6 +27,7 @@ from runner.adapters.streams.http.source import HttpSource
 from runner.adapters.streams.inprocess import InProcessStreams
 from runner.adapters.web.admin import management
 from runner.adapters.web.pages import pages
+from runner.app.entry import Entry
 from runner.definitions.bundle import reach
 from runner.definitions.catalog import Catalog
 from runner.definitions.load import Loaded, load
@@ -41,12 +43,11 @@ from runner.saga.definition import Saga
 from runner.settings import Settings
 from runner.settings.streams import HttpStream, InProcessStream
 from runner.settings.world import world_of
+from runner.steps.call import called
 
 log = structlog.get_logger("saga.runner")
 
 VERSION: Final = version_of("saga-runner")
-#: Seconds between two beats of the runner's own registry entry.
-BEAT: Final = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,24 +61,23 @@ class Runner:
     dispatcher: Dispatcher
     driver: Driver
     keeper: Keeper
-    directory: MemoryDirectory
+    directory: AddressBook
+    entry: Entry
+    #: Names of the services that its sagas call and that have no address in the settings.
+    called: frozenset[str]
     #: Why it is not ready; empty where it is.
     not_ready: str = ""
-    _entry: asyncio.Task[None] | None = None
 
-    def announce(self) -> None:
-        """List the runner itself in the registry from now on."""
-        mine = self.settings.runner
-        self._entry = asyncio.create_task(_listed(self.directory, mine.name, mine.advertise_url or self.url))
+    @property
+    def missing(self) -> list[str]:
+        """Services that its sagas call and nobody could reach now."""
+        return sorted(name for name in self.called if not self.directory.snapshot(name))
 
     async def drain(self) -> None:
         """Take nothing new, and let the runs in flight finish while what they call still answers."""
         self.not_ready = "the runner is stopping"
         self.dispatcher.accepting = False
-        name = self.settings.runner.name
-        if self._entry is not None:
-            self._entry.cancel()
-        await self.directory.withdraw(name, [listing.service_id for listing in self.directory.snapshot(name)])
+        await self.entry.withdraw()
         await self.keeper.stop()
         await self.driver.stop(self.settings.runner.drain_timeout_s)
         await self.dispatcher.starter.stop()
@@ -88,6 +88,7 @@ class Runner:
         if not loaded.errors:
             self.dispatcher.serve(loaded.catalog)
             self.loaded = loaded
+            self.called = _called(self.settings, loaded)
         return loaded
 
 
@@ -110,17 +111,17 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
         journals = _journals(settings, clock)
         await journals.open(f"{mine.name}#{secrets.token_hex(8)}")
         stack.push_async_callback(journals.close)
-        directory = _directory(settings, clock)
-        if isinstance(directory, KeptDirectory):
-            await directory.open()
-            stack.push_async_callback(directory.close)
-        registry_url = None
-        if settings.registry.url is None and settings.registry.port:
+        embedded = _embedded(settings, clock) if settings.registry.url is None else None
+        directory = embedded or _elsewhere(settings, clock)
+        await directory.open()
+        stack.push_async_callback(directory.close)
+        registry_url = settings.registry.url
+        if embedded is not None and settings.registry.port:
             registry = await stack.enter_async_context(
                 serve_registry(
                     RegistrySettings(host=mine.host, port=settings.registry.port),
                     clock=clock,
-                    directory=directory,
+                    directory=embedded,
                 )
             )
             registry_url = registry.url
@@ -133,10 +134,9 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
         streams = InProcessStreams(
             [alias for alias, stream in settings.streams.items() if isinstance(stream, InProcessStream)]
         )
-        fallback = {name: service.url for name, service in settings.services.items() if service.url}
         performer = Performer(
             sink=sink,
-            services=Chooser(directory, clock, fallback=fallback),
+            services=Chooser(directory, clock, fallback=_fallback(settings)),
             streams=streams,
             clock=clock,
             targets=_targets(settings),
@@ -159,15 +159,18 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
             retention=settings.journal.retention_s,
             most_live=mine.max_in_flight,
         )
+        url = url_of(mine.host, int(listener.getsockname()[1]))
         serving = Runner(
             settings=settings,
-            url="",
+            url=url,
             registry_url=registry_url,
             loaded=loaded,
             dispatcher=dispatcher,
             driver=driver,
             keeper=keeper,
             directory=directory,
+            entry=Entry(directory, mine.name, mine.advertise_url or url),
+            called=_called(settings, loaded),
         )
         manager = management(
             dispatcher=dispatcher,
@@ -176,6 +179,7 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
             clock=clock,
             version=VERSION,
             ready=lambda: serving.not_ready,
+            missing=lambda: serving.missing,
         )
         manager.include_router(pages(lambda: dispatcher.catalog))
         source = HttpSource(
@@ -189,8 +193,7 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
         )
         guest = Guest(source, listener, grace=5)
         await guest.open()
-        serving.url = url_of(mine.host, guest.port)
-        serving.announce()
+        serving.entry.announce()
         try:
             yield serving
         finally:
@@ -198,25 +201,34 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
             await guest.close()
 
 
-async def _listed(directory: MemoryDirectory, name: str, url: str) -> None:
-    """Keep the runner's own entry in the registry alive."""
-    registration = read_registration(
-        {"service_name": name, "service_url": url, "capabilities": ["rest"]}, default_ttl=3 * BEAT
-    )
-    while True:
-        await directory.register(registration)
-        await asyncio.sleep(BEAT)
-
-
 def refused_by_reach(saga: Saga, catalog: Catalog) -> str:
     """Why the saga is not served here, itself or one that it runs; empty where it is."""
     return refusal(entry.saga for entry in reach(catalog, saga.ref).values())
 
 
-def _directory(settings: Settings, clock: Clock) -> MemoryDirectory:
-    """The embedded directory; beside a journal in a file it is kept in one, too."""
+def _fallback(settings: Settings) -> dict[str, str]:
+    """Where services are that nobody has registered."""
+    return {name: service.url for name, service in settings.services.items() if service.url}
+
+
+def _called(settings: Settings, loaded: Loaded) -> frozenset[str]:
+    return called(loaded.catalog.active) - _fallback(settings).keys()
+
+
+def _embedded(settings: Settings, clock: Clock) -> Directory:
+    """The directory of the runner's own registry; beside a journal in a file it is kept in one, too."""
     journal = settings.journal.url.path
     return MemoryDirectory(clock) if journal is None else KeptDirectory(clock, journal.parent / "directory.json")
+
+
+def _elsewhere(settings: Settings, clock: Clock) -> AddressBook:
+    """What the registry knows that the settings name: by its URL, or straight from Redis."""
+    if settings.registry.url != "redis":
+        return RemoteDirectory(settings.registry.url or "", clock)
+    from registry.directories.redis import RedisDirectory  # here, because redis is slow to load
+
+    assert settings.redis is not None, "the settings were checked"
+    return RedisDirectory(read_address(settings.redis.url.reveal()), clock)
 
 
 def _journals(settings: Settings, clock: Clock) -> Journals:

@@ -22,9 +22,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "call": ("runner.cli.call:call", "Start a saga and print its reply."),
     "list": ("runner.cli.list_:list_sagas", "List the sagas that a runner serves."),
     "runs": ("runner.cli.runs:runs", "List, show, watch and cancel runs."),
-    "status": ("runner.cli.status:status", "Say whether a runner answers and is ready."),
+    "status": ("runner.cli.status:status", "Say whether a runner and a registry answer and are ready."),
     "service": ("registry.cli:service", "List, find and register services."),
     "registry": ("registry.cli:registry", "Serve the service registry."),
+    "restart": ("registry.cli:restart", "Restart the server that systemd or launchd runs."),
 }
 
 

@@ -1,6 +1,7 @@
 """`saga check` and `saga schema`: definitions, offline."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,13 +12,15 @@ from runner.cli.serve import read_settings
 @click.command("check")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 @click.option("--config", metavar="FILE", help="The settings file.  [default: SAGA_CONFIG, or saga.yml]")
+@click.option("--registry", metavar="URL", help="Ask this registry, too, which services are there.")
 @click.option("--strict", is_flag=True, help="Exit with 1 on a warning, too.")
 @click.option("-o", "--output", type=click.Choice(["text", "json", "github"]), default="text", show_default=True)
-def check(paths: tuple[Path, ...], config: str | None, strict: bool, output: str) -> None:
+def check(paths: tuple[Path, ...], config: str | None, registry: str | None, strict: bool, output: str) -> None:
     """Check the definitions at and below PATHs, or those that the settings name.
 
     Names of streams, states, retries, variables and services are checked where there are settings that could
-    have them. Exit code: 1 on an error, with --strict on a warning, too.
+    have them. With --registry a warning names each service that has no live instance there and no address in the
+    settings. Exit code: 1 on an error, with --strict on a warning, too.
     """
     from runner.definitions.command import check_command
     from runner.definitions.world import UNKNOWN
@@ -25,10 +28,23 @@ def check(paths: tuple[Path, ...], config: str | None, strict: bool, output: str
 
     settings = read_settings(config)
     world = UNKNOWN if settings.is_default else world_of(settings)
+    if registry is not None:
+        fallback = {name for name, service in settings.services.items() if service.url}
+        world = replace(world, services=fallback | _alive(registry), registry=registry)
     wanted = paths or tuple(_short(path) for path in settings.definitions)
     text, code = check_command(wanted, world, settings.folder, output, strict)
     click.echo(text, nl=False)
     sys.exit(code)
+
+
+def _alive(registry: str) -> set[str]:
+    """Names of the services with a live instance."""
+    from registry.client import RegistryError, SyncRegistryClient
+
+    try:
+        return {record["service_name"] for record in SyncRegistryClient(registry).services()}
+    except RegistryError as reason:
+        raise click.ClickException(" ".join(str(reason).split())) from None
 
 
 def _short(path: Path) -> Path:

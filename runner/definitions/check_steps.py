@@ -275,7 +275,8 @@ def _names(subject: Subject, findings: Findings) -> None:
                 findings.add(
                     "SG411",
                     node.get("service") or node,
-                    f"the settings have no address for the service `{name}`",
+                    f"the settings have no address for the service `{name}`"
+                    + (f", and {world.registry} no live instance of it" if world.registry else ""),
                     hint,
                 )
         cache = draft.box.get("cache")

@@ -20,8 +20,10 @@ class World:
     #: Retry policies by name, as they are written.
     retries: Mapping[str, Json] | None = None
     vars: Mapping[str, Json] | None = None
-    #: Names of the services with an address in the settings.
+    #: Names of the services with an address in the settings, or with a live instance in `registry`.
     services: frozenset[str] | set[str] | None = None
+    #: The registry that was asked for services, as URL.
+    registry: str | None = None
     #: Whether `call.url` may stand (`http.rawUrls`).
     raw_urls: bool | None = None
     #: Whether `auth` is set up.

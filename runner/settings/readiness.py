@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from registry.directories.redis_address import WrongAddress, read_address
 from runner.settings.journal import SHARED
 from runner.settings.streams import KafkaStream
 from runner.settings.tree import Settings
@@ -25,6 +26,11 @@ def _refusals(settings: Settings, *, insecure: bool) -> Iterator[str]:
             f"{settings.origin('runner.host')}: runner.host {runner.host} can be reached from other machines "
             "and nobody is authenticated; listen on 127.0.0.1, or accept it with --insecure"
         )
+    if settings.registry.url == "redis" and settings.redis is not None:
+        try:
+            read_address(settings.redis.url.reveal())
+        except WrongAddress as wrong:
+            yield f"{settings.origin('redis.url')}: redis.url cannot be used. {wrong}"
     if journal.store in SHARED:
         yield (
             f"{settings.origin('journal.url')}: journal.url names {journal.store}, which is not available as "
@@ -48,13 +54,8 @@ def _not_yet(settings: Settings) -> Iterator[str]:
             yield f"streams.{alias}: this runner does not read or write Kafka yet; the stream stays silent"
     if settings.said("states"):
         yield "states: this runner does not cache yet; every request runs"
-    if settings.redis is not None:
-        yield "redis.url: this runner does not use Redis yet"
-    if settings.registry.url is not None:
-        yield (
-            "registry.url: this runner does not ask another registry yet; it finds services in its embedded "
-            "one and in `services`"
-        )
+    if settings.redis is not None and settings.registry.url != "redis":
+        yield "redis.url: this runner uses Redis for the registry alone yet, where `registry.url` is `redis`"
     if settings.said("timers"):
         yield "timers: this runner does not start sagas by timer yet"
     if settings.telemetry.otlp_endpoint is not None:

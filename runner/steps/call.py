@@ -1,6 +1,6 @@
 """`call`: one HTTP request to a service, and what its answer means."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 from urllib.parse import quote, urlencode
@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from registry.base.values import Json
+from runner.saga.definition import Saga, walk
 from runner.saga.evaluation import ExpressionFailed
 from runner.saga.exchange import Exchange, Request
 from runner.saga.expression import Expression
@@ -22,6 +23,12 @@ from runner.steps.leaf import Leaf
 _encode = msgspec.json.Encoder().encode
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def called(sagas: Iterable[Saga]) -> frozenset[str]:
+    """Names of all services that the sagas call, without a version."""
+    calls = (step.verb for saga in sagas for step in walk(saga.steps))
+    return frozenset(verb.service.partition("@")[0] for verb in calls if isinstance(verb, Call) and verb.service)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,25 @@ def test_weight_zero_gets_nothing() -> None:
     assert ids(1, [listing("z", weight=0)]) == ["-"]
 
 
+def test_the_drained_and_those_that_fail_their_checks_get_nothing() -> None:
+    sick = listing("s", probed="critical")
+    odd = listing("o", health_override="warning")
+    assert ids(4, [listing("d", drained=True), sick, odd, A]) == ["a"] * 4
+    assert ids(1, [listing("d", drained=True), sick]) == ["-"]
+    match = choose([sick, odd], PAYMENT, ChoiceState())
+    assert [x.detail for x in match.reasons] == ["Its health is critical.", "Its health is warning."]
+    assert ids(1, [listing("m", probed="critical", health_override="passing")]) == ["m"]
+
+
+def test_when_too_few_pass_all_that_fit_are_offered_and_the_match_says_so() -> None:
+    sick, drained = listing("s", probed="critical"), listing("d", drained=True)
+    for ratio, chosen, protected in ((0.0, "a", False), (0.5, "a", False), (0.51, "s", True), (1.0, "s", True)):
+        match = choose([sick, A, drained], PAYMENT, ChoiceState(), min_healthy_ratio=ratio)
+        assert match.chosen is not None
+        assert (match.chosen.service_id, match.protected) == (chosen, protected), ratio
+    assert choose([drained], PAYMENT, ChoiceState(), min_healthy_ratio=1.0).protected is False
+
+
 def test_weighted_random_follows_the_weights() -> None:
     wish = Wanted(service="payment", policy="weighted_random")
     spread = Counter(ids(4_000, [listing("a", weight=1), listing("b", weight=3)], wish))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from registry.tokens import read_tokens
 from tests.registry.serving import Api, api
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -84,6 +85,76 @@ async def test_keep_alive_beats_until_interrupted_and_then_unregisters(http: Api
     assert process.returncode == 0
     assert json.loads(out)["service_name"] == "sidecar"
     assert http.directory.snapshot("sidecar") == ()
+
+
+async def test_an_instance_is_drained_explained_and_enabled(http: Api) -> None:
+    one = await http.register("payment", "http://10.0.0.1:80", version="2.1")
+    code, out, err = await saga(http, "drain", "payment", "-o", "json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["service_id"] == one["service_id"]
+    code, out, _ = await saga(http, "resolve", "payment")
+    header, row = out.splitlines()
+    assert (code, header.split()) == (0, ["VERDICT", "URL", "ID", "DETAIL"])
+    assert "drained" in row
+    assert (await saga(http, "enable", "payment", "--id", one["service_id"]))[0] == 0
+    code, out, _ = await saga(http, "resolve", "payment@2", "--policy", "consistent_hash", "--key", "k", "-o", "json")
+    assert (code, json.loads(out)["chosen"]["service_id"]) == (0, one["service_id"])
+
+
+async def test_of_several_instances_one_has_to_be_named(http: Api) -> None:
+    ids = [(await http.register("payment", f"http://10.0.0.{n}:80"))["service_id"] for n in (1, 2)]
+    code, _, err = await saga(http, "drain", "payment")
+    assert code == 1
+    assert "2 instances" in err
+    assert all(each in err for each in ids)
+
+
+async def test_watch_shows_what_is_there_and_each_change_until_interrupted(http: Api) -> None:
+    process = await started("service", "watch", "payment", "-o", "json", SAGA_SERVICE_URL=http.url)
+    assert process.stdout is not None
+
+    async def told() -> list[str]:
+        assert process.stdout is not None
+        line = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+        return [x["service_url"] for x in line["instances"]]
+
+    assert await told() == []
+    await http.register("payment", "http://10.0.0.1:80")
+    assert await told() == ["http://10.0.0.1:80"]
+    await http.call("DELETE", "/services/payment")
+    assert await told() == []
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err) == (0, b"")
+
+
+async def test_watch_without_a_name_shows_each_change_of_any_service(http: Api) -> None:
+    process = await started("service", "watch", "-o", "json", SAGA_SERVICE_URL=http.url)
+    assert process.stdout is not None
+
+    async def told() -> tuple[str, str]:
+        assert process.stdout is not None
+        line = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+        return line["event"], line["service_name"]
+
+    assert await told() == ("opened", "")
+    await http.register("payment")
+    assert await told() == ("registered", "payment")
+    await http.register("orders")
+    await http.call("DELETE", "/services/payment")
+    assert [await told(), await told()] == [("registered", "orders"), ("withdrawn", "payment")]
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err) == (0, b"")
+
+
+async def test_a_token_is_taken_from_the_environment() -> None:
+    async with api(registry_tokens=read_tokens("ops 0123456789abcdef admin")) as guarded:
+        code, _, err = await saga(guarded, "list")
+        assert (code, len(err.splitlines())) == (1, 1)
+        process = await started("service", "list", SAGA_SERVICE_URL=guarded.url, SAGA_SERVICE_TOKEN="0123456789abcdef")
+        await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 0
 
 
 async def test_the_registry_serves_until_it_is_stopped() -> None:

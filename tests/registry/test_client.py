@@ -1,10 +1,12 @@
 import asyncio
+import contextlib
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 
 import pytest
+from fastapi import FastAPI
 
 from registry.app import serve
 from registry.base.clock import ManualClock
@@ -212,9 +214,64 @@ async def test_a_cancelled_block_still_unregisters(http: Api) -> None:
         assert http.directory.snapshot("orders") == ()
 
 
+async def test_a_lifespan_lists_the_application_between_its_own_start_and_end(http: Api) -> None:
+    steps: list[tuple[str, int]] = []
+
+    def listed() -> int:
+        return len(http.directory.snapshot("orders"))
+
+    @contextlib.asynccontextmanager
+    async def inner(app: FastAPI) -> AsyncIterator[dict[str, str]]:
+        steps.append(("begun", listed()))
+        yield {"db": "open"}
+        steps.append(("ending", listed()))
+
+    client = RegistryClient(http.url)
+    app = FastAPI(lifespan=client.lifespan("orders", "http://10.0.0.1:8000", ["rest"], inner=inner, zone="x"))
+    async with app.router.lifespan_context(app) as state:
+        assert state == {"db": "open"}
+        [listing] = http.directory.snapshot("orders")
+        assert (listing.capabilities, listing.zone) == (("rest",), "x")
+    assert listed() == 0
+    assert steps == [("begun", 0), ("ending", 0)]
+
+
+async def test_a_lifespan_starts_the_application_without_a_registry() -> None:
+    lifespan = RegistryClient(f"http://127.0.0.1:{closed_port()}").lifespan("orders", "http://10.0.0.1:8000")
+    app = FastAPI(lifespan=lifespan)
+    async with app.router.lifespan_context(app) as state:
+        assert not state
+
+
+async def test_watch_tells_what_is_there_each_change_and_that_the_registry_is_back(http: Api) -> None:
+    pulse = Pulse()
+    async with RegistryClient(http.url, sleep=pulse.sleep) as client:
+        watching = client.watch("orders")
+        assert await anext(watching) == []
+        first = await http.register("orders")
+        assert [x["service_id"] for x in await anext(watching)] == [first["service_id"]]
+        await http.register("orders", "http://10.0.0.2:80")
+        assert len(await anext(watching)) == 2
+        await http.call("DELETE", "/services/orders?all=true")
+        assert await anext(watching) == []
+        await watching.aclose()
+
+
+async def test_watch_outlasts_a_registry_that_is_away() -> None:
+    port, pulse = closed_port(), Pulse()
+    async with RegistryClient(f"http://127.0.0.1:{port}", sleep=pulse.sleep) as client:
+        watching = client.watch("orders")
+        coming = asyncio.ensure_future(anext(watching))
+        assert await pulse.waiting() == 5
+        async with serve(Settings(port=port)):
+            pulse.go()
+            assert await coming == []
+        await watching.aclose()
+
+
 def test_every_error_of_the_client_is_a_registry_error() -> None:
+    assert issubclass(ServiceNotFound, RegistryRefused)
     assert {x.__name__ for x in RegistryError.__subclasses__()} == {
-        "ServiceNotFound",
         "RegistryRefused",
         "RegistryUnavailable",
     }

@@ -1,10 +1,12 @@
+import asyncio
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.form import InvalidRegistration, read_registration
+from registry.base.networks import Networks
+from registry.form import InvalidRegistration, admitted, read_registration
 from registry.listing import normal_url
 
 GOOD = {"service_name": "payment", "service_url": "http://localhost:9002"}
@@ -159,3 +161,40 @@ def test_whatever_is_sent_is_taken_or_refused_in_sentences(body: dict[str, Any])
         assert all(detail.endswith(".") for detail in said)
     else:
         assert normal_url(read.service_url).startswith("http")
+
+
+def admit(body: Any, *networks: str) -> list[str]:
+    """The members that the networks refuse, or the form."""
+    try:
+        asyncio.run(admitted(body, default_ttl=60, networks=Networks(networks, setting="ALLOWED_NETWORKS")))
+    except InvalidRegistration as wrong:
+        return [error["pointer"] for error in wrong.errors]
+    return []
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "100.100.100.200"])
+def test_metadata_addresses_are_refused_wherever_they_stand(host: str) -> None:
+    assert admit({**GOOD, "service_url": f"http://{host}/"}) == ["/service_url"]
+    assert admit({**GOOD, "health_check_url": f"http://{host}/", "openapi_url": f"http://{host}/x"}) == [
+        "/health_check_url",
+        "/openapi_url",
+    ]
+
+
+def test_where_networks_are_listed_every_address_lies_in_one_and_all_errors_come_together() -> None:
+    assert admit({**GOOD, "service_url": "http://10.1.2.3:80"}, "10.0.0.0/8") == []
+    assert admit({**GOOD, "service_url": "http://11.1.2.3:80", "zone": 7}, "10.0.0.0/8") == ["/zone", "/service_url"]
+    assert admit({"service_name": "a", "host": "11.1.2.3", "port": 80}, "10.0.0.0/8") == ["/host"]
+    assert admit(GOOD, "127.0.0.0/8", "::1/128") == []  # localhost, by what it resolves to
+    assert admit(GOOD, "10.0.0.0/8") == ["/service_url"]
+    assert admit({**GOOD, "service_url": "http://no.such.host.invalid"}, "10.0.0.0/8") == ["/service_url"]
+
+
+def test_a_name_is_not_looked_up_where_no_networks_are_listed() -> None:
+    assert admit({**GOOD, "service_url": "http://no.such.host.invalid"}) == []
+
+
+@pytest.mark.parametrize("host", ["2852039166", "0xa9fea9fe", "0x7f.1", "127.1", "10.0.0.256", "017700000001"])
+def test_an_address_in_an_odd_spelling_is_no_host(host: str) -> None:
+    assert wrong_members({**GOOD, "service_url": f"http://{host}/"}) == ["/service_url"]
+    assert wrong_members({"service_name": "a", "host": host, "port": 80}) == ["/host"]

@@ -46,8 +46,13 @@ def management(
     clock: Clock,
     version: str,
     ready: Callable[[], str],
+    missing: Callable[[], list[str]],
 ) -> FastAPI:
-    """The application. `ready` gives a sentence why the runner is not ready, empty where it is."""
+    """The application.
+
+    `ready` gives a sentence why the runner is not ready, empty where it is; `missing` the names of called services that
+    nobody could reach now.
+    """
     app = FastAPI(
         title="Saga Runner",
         version=version,
@@ -237,15 +242,22 @@ def management(
         """The process runs."""
         return {"status": "live"}
 
-    @app.get("/health/ready", tags=["health"])
-    @app.get("/ready", tags=["health"])
-    async def readiness() -> JSONResponse:
-        """The runner takes requests; 503 with the reason where it does not."""
+    def readiness(**more: Json) -> JSONResponse:
         why = ready()
-        body = {"status": "not ready" if why else "ready", "timestamp": iso(clock.now())}
+        body = {"status": "not ready" if why else "ready", "timestamp": iso(clock.now()), **more}
         if why:
             body["reason"] = why
         return JSONResponse(body, status_code=503 if why else 200)
+
+    @app.get("/ready", tags=["health"])
+    async def is_ready() -> JSONResponse:
+        """The runner takes requests; 503 with the reason where it does not."""
+        return readiness()
+
+    @app.get("/health/ready", tags=["health"])
+    async def is_ready_in_detail() -> JSONResponse:
+        """As `/ready`, with the services that sagas call and that have neither a live instance nor a fallback."""
+        return readiness(missingServices=missing())
 
     @app.get("/health", tags=["health"])
     async def health() -> dict[str, str]:

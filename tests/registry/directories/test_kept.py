@@ -98,3 +98,18 @@ async def test_a_file_that_cannot_be_read_is_told_and_left_out(
 
     assert directory.snapshot("stock") == ()
     assert "cannot be read" in caplog.text
+
+
+async def test_what_others_have_set_is_kept_too(tmp_path: Path) -> None:
+    clock = ManualClock()
+    first = await reopened(tmp_path / "kept.json", clock)
+    listing = (await first.register(stock())).listing
+    await first.change("stock", listing.service_id, {"weight": 0.5, "tags": ["x"], "drained": True})
+    await first.close()
+
+    second = await reopened(tmp_path / "kept.json", clock)
+    (again,) = second.snapshot("stock")
+    assert (again.weight, again.tags, again.drained) == (0.5, ("x",), True)
+    done = await second.change("stock", listing.service_id, {"weight": None})
+    assert done is not None
+    assert done.after.weight == 1

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from registry.testing import LocalRegistry
 from tests.runner.cli.invoking import saga
 from tests.runner.cli.scripted import SAGAS, Said, run, runner, step, undone_run
 from tests.support.ports import free_port
@@ -201,6 +202,27 @@ def test_status_says_whether_a_runner_is_ready(ready: int, code: int, word: str)
         result = saga("status", "--server", served.url)
     assert result.exit_code == code
     assert result.stdout == f"{word}  {served.url}  0.1.0\n"
+
+
+def test_status_tells_of_a_registry_too() -> None:
+    with LocalRegistry() as registry:
+        result = saga("status", "--saga-url", registry.url)
+        assert (result.exit_code, result.stdout) == (0, f"✓ healthy  {registry.url}  0.1.0  registry, redis embedded\n")
+        told = json.loads(saga("status", "--saga-url", registry.url, "-o", "json").stdout)
+        assert (told["ready"], told["registry"]["service"]) == (False, "saga")
+
+
+def test_status_says_that_who_is_asked_for_does_not_answer() -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    for arguments, env in (
+        (("--server", nobody), {}),
+        (("--saga-url", nobody), {}),
+        ((), {"SAGA_RUNNER_URL": nobody, "SAGA_SERVICE_URL": nobody}),
+    ):
+        result = saga("status", *arguments, env=env)
+        assert (result.exit_code, result.stdout) == (1, "")
+        [line] = result.stderr.splitlines()
+        assert nobody in line
 
 
 def test_status_without_a_runner_is_a_failure() -> None:

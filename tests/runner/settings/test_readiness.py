@@ -49,10 +49,15 @@ LATER = [
     ("streams: {o: {type: kafka, bootstrap: 'h:1', topic: o}}", "streams.o"),
     ("states: {default: {type: memory, ttl: 1s}}", "states"),
     ("redis: {}", "redis.url"),
-    ("registry: {url: 'http://r:1'}", "registry.url"),
     ("timers: {enabled: false}", "timers"),
     ("telemetry: {otlpEndpoint: 'http://o:4318'}", "telemetry.otlpEndpoint"),
 ]
+
+
+def test_a_registry_in_redis_is_in_force_and_its_address_is_read_strictly(tmp_path: Path) -> None:
+    assert not_yet(loaded(tmp_path, "registry: {url: redis}\nredis: {url: 'redis://h:6379'}")) == ()
+    [sentence] = refusals(loaded(tmp_path, "registry: {url: redis}\nredis: {url: 'redis://h:6379/many'}"))
+    assert "redis.url cannot be used" in sentence
 
 
 @pytest.mark.parametrize(("text", "key"), LATER, ids=[key for _, key in LATER])

@@ -7,9 +7,9 @@ bench.http_clients`); inside a cluster most calls are plain http and small.
 import asyncio
 import socket
 
+from registry.base.networks import Networks, Refused
 from runner.adapters.streams.http import wire
 from runner.adapters.streams.http.connection import Connection
-from runner.adapters.streams.http.networks import Networks, Refused
 from runner.saga.exchange import Exchange, Lost
 
 #: Deadlines and idle connections are looked at this often, in seconds, so a timeout ends at most so much

@@ -19,8 +19,8 @@ from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 from yarl import URL
 
+from registry.base.networks import Networks, Refused
 from runner.adapters.streams.http import wire
-from runner.adapters.streams.http.networks import Networks, Refused
 from runner.saga.exchange import Exchange
 
 #: Larger bodies are written piece by piece; aiohttp warns about more in one write.

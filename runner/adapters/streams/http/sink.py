@@ -7,9 +7,9 @@ from typing import Protocol
 
 import msgspec
 
+from registry.base.networks import Networks
 from runner.adapters.streams.http import wire
 from runner.adapters.streams.http.gate import Gate
-from runner.adapters.streams.http.networks import Networks
 from runner.adapters.streams.http.plain import PlainClient
 from runner.saga.exchange import Answer, Exchange, Lost, Request
 

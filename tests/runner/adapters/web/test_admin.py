@@ -35,6 +35,7 @@ def api(at: Door, ready: Callable[[], str] = lambda: "") -> Any:
         clock=at.clock,
         version="1",
         ready=ready,
+        missing=lambda: ["courier"],
     )
 
 
@@ -78,6 +79,13 @@ async def test_a_runner_that_is_not_ready_says_why() -> None:
             answer = await ask(api(at, lambda: "it is stopping"), "GET", path)
             assert (answer.status, answer.json["reason"]) == (503, "it is stopping")
         assert (await ask(api(at, lambda: "it is stopping"), "GET", "/health/live")).status == 200
+
+
+async def test_the_readiness_detail_names_services_that_nobody_could_reach() -> None:
+    async with door(LISTENS) as at:
+        detail = await ask(api(at), "GET", "/health/ready")
+        assert (detail.status, detail.json["missingServices"]) == (200, ["courier"])
+        assert (await ask(api(at), "GET", "/ready")).json.keys() == {"status", "timestamp"}
 
 
 async def test_a_cancel_that_comes_too_late_is_a_409() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from runner.adapters.streams.http.networks import Networks
+from registry.base.networks import Networks
 from runner.adapters.streams.http.plain import PlainClient
 from runner.adapters.streams.http.wire import outgoing
 from runner.saga.exchange import Answer, Exchange

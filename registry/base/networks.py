@@ -20,6 +20,8 @@ _NEVER_BY_DEFAULT: tuple[Network, ...] = tuple(
 )
 #: Addresses that carry an IPv4 address in their last 32 bits and end up there (NAT64).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+#: Seconds for the lookup of a name that wants to be admitted.
+_LOOKUP_S = 3.0
 
 
 class Refused(OSError):
@@ -27,21 +29,21 @@ class Refused(OSError):
 
 
 class Networks:
-    """The rule of `http.allowedNetworks`, and name lookups under it."""
+    """A rule for addresses, and name lookups under it. `setting` is what its sentences call it."""
 
-    def __init__(self, allowed: Sequence[str] = ()) -> None:
+    def __init__(self, allowed: Sequence[str] = (), *, setting: str = "http.allowedNetworks") -> None:
         """`allowed`: networks as `10.0.0.0/8`; empty: all but link-local and cloud metadata addresses.
 
         Raises ValueError naming the entry that is not a network.
         """
+        self._setting = setting
         self._allowed: list[Network] = []
         for text in allowed:
             try:
                 self._allowed.append(ipaddress.ip_network(text, strict=False))
             except ValueError as exc:
                 raise ValueError(
-                    f"http.allowedNetworks: {text!r} is not a network; write an address and a prefix length, "
-                    "such as 10.0.0.0/8."
+                    f"{setting}: {text!r} is not a network; write an address and a prefix length, such as 10.0.0.0/8."
                 ) from exc
         self._lookups: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
 
@@ -60,6 +62,21 @@ class Networks:
             return
         self._permitted(host, [address])
 
+    async def admit(self, host: str) -> None:
+        """Raises Refused where `host` is not permitted: an address at once, a name where networks are listed and none
+        of its addresses lies in them, or it has none.
+        """
+        self.check_literal(host)
+        if not self._allowed:
+            return  # what a name leads to may change: that is checked when it is called
+        try:
+            async with asyncio.timeout(_LOOKUP_S):
+                await self.resolve(host, 0)
+        except Refused:
+            raise
+        except OSError:  # a lookup that takes too long, too
+            raise Refused(f"{host} has no address here, so it cannot be said to be within {self._setting}.") from None
+
     async def resolve(self, host: str, port: int) -> list[str]:
         """The permitted IP addresses of `host`, in the resolver's order.
 
@@ -76,8 +93,8 @@ class Networks:
         permitted = [address for address in found if self.allows(address)]
         if not permitted:
             where = found[0] if host == found[0] else f"{host} ({', '.join(found)})"
-            rule = "is not within http.allowedNetworks" if self._allowed else "is link-local or cloud metadata"
-            raise Refused(f"{where} {rule}, so it is not called; name its network in http.allowedNetworks.")
+            rule = f"is not within {self._setting}" if self._allowed else "is link-local or cloud metadata"
+            raise Refused(f"{where} {rule}, so it is not called; name its network in {self._setting}.")
         return permitted
 
     async def _look_up(self, host: str, port: int) -> list[str]:

@@ -30,6 +30,7 @@ from registry.directories.redis_entries import (
     set_of,
     tail_of,
 )
+from registry.directories.redis_feed import beat_of
 from registry.directories.redis_line import Line
 from registry.directories.redis_link import Apply, Link, LinkLost, Reply, Word
 from registry.directories.redis_nodes import Connect, connect_to
@@ -111,7 +112,7 @@ class RedisDirectory:
                 kind = "registered" if before is None else "changed"
                 self._announce(kind, name, before, entry.listing, by, int(reply[4]), index)
             else:
-                self._tell_beat(entry.listing, entry.due)
+                self._feed.tell_beat(beat_of(entry.listing, entry.due))
             return Registered(listing=entry.listing, new=before is None), follows
 
         done = await self._script(
@@ -140,9 +141,9 @@ class RedisDirectory:
             known = self._shelves.find(name, service_id)
             if known is None:
                 return None, False
-            listing = beaten(known, reply[5])
-            self._copy.beat(name, listing, int(reply[6]), link)
-            self._tell_beat(listing, int(reply[6]))
+            listing, due = beaten(known, int(reply[0])), int(reply[5])
+            self._copy.beat(name, listing, due, link)
+            self._feed.tell_beat(beat_of(listing, due))
             return listing, follows
 
         done = await self._script(scripts.BEAT, name, beat, service_id)
@@ -310,10 +311,6 @@ class RedisDirectory:
     ) -> None:
         self._feed.tell(kind, name, (after.service_id,), base, index)
         self._audit(kind, before, after, by)
-
-    def _tell_beat(self, listing: Listing, due: int) -> None:
-        times = f"{micros(listing.registered_at)} {micros(listing.last_heartbeat)} 0"
-        self._feed.tell_beat((listing.service_name, listing.service_id, times, due))
 
     def _audit(self, what: str, before: Listing | None, after: Listing | None, by: str) -> None:
         one = after or before

@@ -55,8 +55,8 @@ def read_address(url: str) -> RedisAddress:
     if not colon or scheme not in _PORTS:
         raise WrongAddress(f"It must begin with one of {', '.join(f'{each}://' for each in _PORTS)}.")
     # The list of hosts is no authority that urlsplit knows, so it is taken out first.
-    authority, _, tail = rest.partition("/") if "/" in rest else rest.partition("?")
-    path, _, query = tail.partition("?") if "/" in rest else ("", "", tail)
+    place, _, query = rest.partition("?")
+    authority, _, path = place.partition("/")
     credentials, at, hosts = authority.rpartition("@")
     username, _, password = credentials.partition(":")
     nodes = tuple(_node(each, _PORTS[scheme]) for each in hosts.split(","))

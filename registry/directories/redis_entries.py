@@ -99,9 +99,9 @@ def entry_of(raw: Reply) -> Entry:
     return Entry(changed(listing, _objects.decode(told)) if told else listing, int(float(due)))
 
 
-def beaten(listing: Listing, times: bytes) -> Listing:
-    """The listing after a beat."""
-    return replace(listing, last_heartbeat=int(times.split()[1]) / 1e6)
+def beaten(listing: Listing, heartbeat: int) -> Listing:
+    """The listing after a beat at this microsecond."""
+    return replace(listing, last_heartbeat=heartbeat / 1e6)
 
 
 def adopted(name: str, raw: bytes, left: int, now: int) -> Entry | None:

@@ -9,16 +9,17 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from redis.exceptions import RedisError
 
 from registry.directories.changes import Changes, Place, place_of
-from registry.directories.redis_entries import BEATS, CHANGES
+from registry.directories.redis_entries import BEATS, CHANGES, micros
 from registry.directories.redis_line import Line
 from registry.directories.redis_link import CommandRefused, LinkLost, Reply, Word, said
 from registry.directory import Change
+from registry.listing import Listing
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,13 @@ class News:
     had: int
 
 
-#: One instance lives on: name, id, "registered heartbeat ttl", and when it is due.
-Beat = tuple[str, str, str, int]
+#: One instance lives on: name, id, microsecond of its last heartbeat, and of its end.
+Beat: TypeAlias = tuple[str, str, int, int]
+
+
+def beat_of(listing: Listing, due: int) -> Beat:
+    """The news that an instance lives on."""
+    return listing.service_name, listing.service_id, micros(listing.last_heartbeat), due
 
 
 class Feed:
@@ -80,7 +86,8 @@ class Feed:
 
     def _send_bundle(self) -> None:
         bundle, self._bundle = self._bundle, []
-        self.post(BEATS, _KEPT_BEATS, "b", msgspec.json.encode(bundle))
+        for at in range(0, len(bundle), _AT_ONCE):
+            self.post(BEATS, _KEPT_BEATS, "b", msgspec.json.encode(bundle[at : at + _AT_ONCE]))
 
     async def catch_up(self) -> list[News]:
         """What was announced since the last time, as far as Redis knows it; to be called at each return.

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from registry.base.clock import Clock
 from registry.directories.redis_address import Node, RedisAddress
-from registry.directories.redis_link import Apply, CommandRefused, Connection, Link, LinkLost, Reply, Word
+from registry.directories.redis_link import Apply, CommandRefused, Connection, Link, LinkLost, Reply, Word, said
 from registry.directories.redis_nodes import Connect, Layout, find
 from registry.directory import DirectoryAway
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: Seconds for one exchange with Redis, and seconds that a call waits for a lost Redis to return.
 TIMEOUT: Final = 2.0
 PATIENCE: Final = 1.0
+#: Seconds that the beginning takes at most.
+_OPENING: Final = 10.0
 #: Seconds between tries to find Redis again: the first, and the longest.
 _FIRST_PAUSE: Final = 0.05
 _LAST_PAUSE: Final = 1.0
@@ -53,6 +55,8 @@ class Line:
         self._layout = Layout((0,), ())
         self._links: dict[Node, Link] = {}
         self._up = asyncio.Event()
+        #: Whether it was found once, or not found once.
+        self._tried = asyncio.Event()
         #: Monotonic seconds: since when calls wait, or are refused.
         self._since = float("-inf")
         self._seeking: asyncio.Task[None] | None = None
@@ -67,11 +71,11 @@ class Line:
         await self._up.wait()
 
     async def open(self) -> None:
-        """Seek Redis; waits for it no longer than `PATIENCE`."""
+        """Seek Redis; waits for what it holds, but not for a Redis that is not there."""
         self._seek()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await self._up.wait()
+            async with asyncio.timeout(_OPENING):
+                await self._tried.wait()
 
     async def close(self) -> None:
         """End all links."""
@@ -92,8 +96,8 @@ class Line:
             raise LinkLost("no link")
         return link
 
-    async def call(self, key: str, *words: Word, apply: Apply | None = None) -> Reply:
-        """The reply to a command about `key`. Raises `DirectoryAway`.
+    async def call(self, key: str, *words: Word, apply: Apply | None = None, limited: bool = False) -> Reply:
+        """The reply to a command about `key`, as `Link.send` gives it. Raises `DirectoryAway`.
 
         After a loss it is sent again, although it may have been carried out: every command has to bear that.
         """
@@ -102,7 +106,7 @@ class Line:
             link = None
             try:
                 link = self.link(key)
-                return await link.send(*words, apply=apply)
+                return await link.send(*words, apply=apply, limited=limited)
             except LinkLost as reason:
                 self.broken(link, reason)
             except CommandRefused as reason:
@@ -112,7 +116,7 @@ class Line:
 
     async def script(self, text: str, keys: tuple[str, ...], *words: Word, apply: Apply | None = None) -> Reply:
         """`call` for one of the line's scripts."""
-        return await self.call(keys[0], *evalsha(text, keys, *words), apply=apply)
+        return await self.call(keys[0], *evalsha(text, keys, *words), apply=apply, limited=True)
 
     def broken(self, link: Link | None, reason: Exception) -> None:
         """A link is found to be lost; unless it is one of before the last return, everything is made anew."""
@@ -129,7 +133,7 @@ class Line:
             async with asyncio.timeout(TIMEOUT):
                 await connection.connect()
         except (RedisError, OSError, TimeoutError) as reason:
-            raise LinkLost(str(reason)) from None
+            raise LinkLost(said(reason)) from None
         return connection
 
     async def _passes(self) -> None:
@@ -159,20 +163,22 @@ class Line:
                     await link.open()
                     self._links[node] = link
                 await self._returned()
-            except (LinkLost, CommandRefused) as reason:
-                if str(reason) != told:
-                    told = str(reason)
+            except (LinkLost, CommandRefused, RedisError, OSError) as reason:
+                if said(reason) != told:
+                    told = said(reason)
                     log.warning("Redis %s cannot be used: %s", self._address, told)
+                self._tried.set()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LAST_PAUSE)
             else:
                 log.info("Redis %s is connected", self._address)
                 self._up.set()
+                self._tried.set()
                 return
 
-    async def _begin(self, connection: Connection) -> None:
-        """Make sure that the node is a master, and give it the scripts."""
-        commands = [("ROLE",), *(("SCRIPT", "LOAD", text) for text in self._scripts)]
+    async def _begin(self, connection: Connection) -> int:
+        """Make sure that the node is a master, give it the scripts, and ask it for the time."""
+        commands = [("ROLE",), *(("SCRIPT", "LOAD", text) for text in self._scripts), ("TIME",)]
         await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
         try:
             replica = (await connection.read_response())[0] != b"master"
@@ -180,8 +186,10 @@ class Line:
             replica = False
         for _ in self._scripts:
             await connection.read_response()
+        seconds, micros = await connection.read_response()
         if replica:
             raise LinkLost("it is a replica")
+        return int(seconds) * 1_000_000 + int(micros)
 
     async def _drop(self) -> None:
         links, self._links = self._links, {}

@@ -19,8 +19,10 @@ Reply: TypeAlias = Any
 #: Commands in one group, and commands that may wait for the next.
 _GROUP: Final = 256
 _WAITING: Final = 20_000
+#: Seconds for which replies may be taken without letting anybody else do something.
+_STRETCH: Final = 0.002
 #: Errors by which a node says that it cannot do it now, or that another node has to; nothing was done.
-_ELSEWHERE: Final = ("MOVED", "ASK", "READONLY", "LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "NOSCRIPT")
+_ELSEWHERE: Final = ("MOVED", "ASK", "READONLY", "LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "NOSCRIPT", "LATE")
 
 
 class LinkLost(Exception):
@@ -52,10 +54,13 @@ Apply: TypeAlias = Callable[["Link", Reply], Reply]
 class _Command:
     """A command on its way. `apply` makes the answer of the reply, before any later reply of the link is looked at."""
 
-    __slots__ = ("apply", "reply", "words")
+    __slots__ = ("apply", "limited", "reply", "words")
 
-    def __init__(self, words: tuple[Word, ...], apply: Apply | None, reply: asyncio.Future[Reply]) -> None:
+    def __init__(
+        self, words: tuple[Word, ...], apply: Apply | None, limited: bool, reply: asyncio.Future[Reply]
+    ) -> None:
         self.words = words
+        self.limited = limited
         self.apply = apply
         self.reply = reply
 
@@ -76,7 +81,10 @@ class _Command:
 
 
 class Link:
-    """A link breaks once and for all: the first failure fails everything that waits, and everything that comes."""
+    """A link breaks once and for all: the first failure fails everything that waits, and everything that comes.
+
+    `begin` does what is to be done first and answers the microsecond that it is at the node.
+    """
 
     def __init__(
         self,
@@ -84,7 +92,7 @@ class Link:
         clock: Clock,
         *,
         timeout: float,
-        begin: Callable[[Connection], Awaitable[None]] | None = None,
+        begin: Callable[[Connection], Awaitable[int]],
     ) -> None:
         self._connection = connection
         self._clock = clock
@@ -102,8 +110,7 @@ class Link:
         try:
             async with asyncio.timeout(self._timeout):
                 await self._connection.connect()
-                if self._begin is not None:
-                    await self._begin(self._connection)
+                self.heard(await self._begin(self._connection))
         except (RedisError, OSError, TimeoutError, LinkLost) as reason:
             with contextlib.suppress(RedisError, OSError):
                 await self._connection.disconnect(nowait=True)
@@ -119,9 +126,12 @@ class Link:
         with contextlib.suppress(RedisError, OSError):
             await self._connection.disconnect(nowait=True)
 
-    def send(self, *words: Word, apply: Apply | None = None) -> asyncio.Future[Reply]:
-        """The reply to a command, when it comes; raises `LinkLost` or `CommandRefused` when awaited."""
-        command = _Command(words, apply, asyncio.get_running_loop().create_future())
+    def send(self, *words: Word, apply: Apply | None = None, limited: bool = False) -> asyncio.Future[Reply]:
+        """The reply to a command, when it comes; raises `LinkLost` or `CommandRefused` when awaited.
+
+        `limited`: it gets as its last word the time of the node, in microseconds, until which its reply is waited for.
+        """
+        command = _Command(words, apply, limited, asyncio.get_running_loop().create_future())
         if self._broken is not None:
             command.fail(self._broken)
         elif len(self._queue) >= _WAITING:
@@ -152,10 +162,16 @@ class Link:
                     await self._more.wait()
                 group = [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP))]
                 async with asyncio.timeout(self._timeout):
+                    limit = round((self._clock.monotonic() + max(self._offsets) + self._timeout) * 1e6)
+                    words = [(*each.words, limit) if each.limited else each.words for each in group]
                     await self._connection.send_packed_command(
-                        self._connection.pack_commands([each.words for each in group]), check_health=False
+                        self._connection.pack_commands(words), check_health=False
                     )
+                    yielded = self._clock.monotonic()
                     while group:
+                        if self._clock.monotonic() - yielded > _STRETCH:
+                            await asyncio.sleep(0)
+                            yielded = self._clock.monotonic()
                         reply = await self._read()
                         command = group.pop(0)
                         if isinstance(reply, CommandRefused):
@@ -163,10 +179,12 @@ class Link:
                         else:
                             command.settle(self, reply)
         except (RedisError, OSError, TimeoutError, LinkLost) as reason:
-            self._queue.extendleft(reversed(group))
-            self._break(reason if isinstance(reason, LinkLost) else LinkLost(said(reason)))
+            self._broken = reason if isinstance(reason, LinkLost) else LinkLost(said(reason))
             with contextlib.suppress(RedisError, OSError):
                 await self._connection.disconnect(nowait=True)
+        finally:
+            self._queue.extendleft(reversed(group))
+            self._break(LinkLost("the link was closed"))
 
     async def _read(self) -> Reply:
         try:
@@ -178,10 +196,9 @@ class Link:
             return CommandRefused(str(refused))
 
     def _break(self, reason: LinkLost) -> None:
-        if self._broken is None:
-            self._broken = reason
+        self._broken = self._broken or reason
         while self._queue:
-            self._queue.popleft().fail(reason)
+            self._queue.popleft().fail(self._broken)
 
 
 def said(reason: Exception) -> str:

@@ -9,7 +9,8 @@ Keys (all of a name in one slot of a cluster, because of the braces):
                                 u:ID its normalised URL        a:URL the ids there, the oldest first
     saga:{service:NAME}:due   sorted set: id, and when it is gone
 
-Times are microseconds of Redis. Every script but `GRACE` begins by removing what is due and answers
+Times are microseconds of Redis; the last argument of each is the time after which it must not happen any more. Every
+script but `GRACE` begins by removing what is due and answers
 `{now, index, ids removed as due, index at first, index after that, ...}`; the index moves with every real change, and
 never with a beat. Who knew the name as it was at one of those two indexes (the second is 0 if nobody was left) knows it
 now.
@@ -22,6 +23,8 @@ local SEED, HASH, DUE = KEYS[1], KEYS[2], KEYS[3]
 local KEEP = 3600000
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+-- Who sent this has given up by then: it must not happen behind his back, as when Redis stood still meanwhile.
+if now > tonumber(table.remove(ARGV)) then return redis.error_reply('LATE nobody waits for it any more') end
 
 local function num(n) return string.format('%.0f', n) end
 
@@ -157,19 +160,18 @@ settle(id)
 return answer(before, entry(id), changed and 1 or 0)
 """
 
-#: id -> "registered heartbeat ttl" and due, or nil
+#: id -> due, or nil
 BEAT: Final = f"""{_PRELUDE}{_EXPIRE}
 local id = ARGV[1]
 local t = redis.call('HGET', HASH, 't:' .. id)
 if not t then return answer(false) end
 local registered, ttl = string.match(t, '^(%d+) %d+ (%d+)$')
-t = registered .. ' ' .. num(now) .. ' ' .. ttl
 local due = num(now + ttl)
-redis.call('HSET', HASH, 't:' .. id, t)
+redis.call('HSET', HASH, 't:' .. id, registered .. ' ' .. num(now) .. ' ' .. ttl)
 redis.call('ZADD', DUE, due, id)
 keep(tonumber(ttl))
 if redis.call('HGET', HASH, 'primary') == id then settle() end
-return answer(t, due)
+return answer(due)
 """
 
 #: ids -> the entries that were there; the id alone for one that only the first registry's key knew
@@ -203,24 +205,32 @@ end
 return answer(entry(id), done and 1 or 0)
 """
 
-#: ids, or none for all -> the entries that are there; the first registry's key and its milliseconds left, if it was
-#: another that wrote it
+#: index that is known or 0, then ids, or none for all -> the entries that are there; the first registry's key and its
+#: milliseconds left, if it was another that wrote it. Where the known index still holds, an entry is but id, times
+#: and due.
 READ: Final = f"""{_PRELUDE}{_EXPIRE}
+local current = redis.call('GET', SEED)
+if not current then settle() end
+if names(current, redis.call('HGET', HASH, 'primary')) then current = false end
+local fresh = not current and index > 0 and tonumber(ARGV[1]) == index
+table.remove(ARGV, 1)
 local entries = {{}}
 for _, id in ipairs(#ARGV > 0 and ARGV or redis.call('ZRANGE', DUE, 0, -1)) do
-  local e = entry(id)
-  if e[4] then entries[#entries + 1] = e end
+  if fresh then
+    entries[#entries + 1] = {{id, redis.call('HGET', HASH, 't:' .. id), redis.call('ZSCORE', DUE, id)}}
+  else
+    local e = entry(id)
+    if e[4] then entries[#entries + 1] = e end
+  end
 end
-local current = redis.call('GET', SEED)
-if not current and #entries > 0 then settle() end
-if names(current, redis.call('HGET', HASH, 'primary')) then current = false end
-return answer(entries, current, current and redis.call('PTTL', SEED) or 0)
+return answer(entries, current, current and redis.call('PTTL', SEED) or 0, fresh and 1 or 0)
 """
 
-#: index, then for each instance: id, URL, sent, tail, set, registered, heartbeat, ttl -> (only now)
-#: Gives every one of them a full time to live, and lists again what Redis has lost. Nothing expires here.
+#: Gives every one of these a full time to live, and lists again what Redis has lost. Nothing expires here.
+#: index, then for each instance: id, URL, sent, tail, set, registered, heartbeat, ttl
+#: -> after now, index and index at first: ids that were not there
 GRACE: Final = f"""{_PRELUDE}
-local had, lost = index, false
+local had, lost = index, {{}}
 for i = 2, #ARGV, 8 do
   local id, ttl = ARGV[i], tonumber(ARGV[i + 7])
   if redis.call('HEXISTS', HASH, 't:' .. id) == 1 then
@@ -228,21 +238,23 @@ for i = 2, #ARGV, 8 do
     keep(ttl)
   else
     put(id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ttl)
-    lost = true
+    lost[#lost + 1] = id
   end
 end
 if had == 0 then
   index = tonumber(ARGV[1])
   redis.call('HSET', HASH, 'index', ARGV[1])
-elseif lost then
+elseif #lost > 0 then
   move(now)
 end
 settle()
-return {{num(now)}}
+return {{num(now), num(index), num(had), lost}}
 """
 
 #: Of one key: holder, milliseconds -> whether the holder has it.
 LEASE: Final = """
+local time = redis.call('TIME')
+if time[1] * 1000000 + time[2] > tonumber(ARGV[3]) then return redis.error_reply('LATE nobody waits any more') end
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

@@ -23,7 +23,7 @@ from registry.directories.redis_entries import (
     set_of,
     tail_of,
 )
-from registry.directories.redis_feed import Beat, Feed, News
+from registry.directories.redis_feed import Beat, Feed, News, beat_of
 from registry.directories.redis_line import Line, evalsha
 from registry.directories.redis_link import CommandRefused, Link, LinkLost, Reply, Word
 from registry.directories.redis_scripts import GRACE, READ
@@ -75,6 +75,9 @@ class Upkeep:
 
         def read(link: Link, reply: Reply) -> int:
             index, _ = self.heard(name, link, reply)
+            if reply[8]:
+                self._live_on(name, link, reply[5])
+                return index
             entries = [entry_of(each) for each in reply[5]]
             if ids:
                 self._copy.some(name, entries, ids, link, version)
@@ -84,7 +87,16 @@ class Upkeep:
             return index
 
         keys = keys_of(name)
-        return self._line.link(keys[0]).send(*evalsha(READ, keys, *ids), apply=read)
+        # What another registry keeps is not in the index, and one instance is quickly read.
+        known = 0 if ids or name in self._copy.foreign else self._copy.shelves.version(name)
+        return self._line.link(keys[0]).send(*evalsha(READ, keys, known, *ids), apply=read, limited=True)
+
+    def _live_on(self, name: str, link: Link, times: Iterable[list[bytes]]) -> None:
+        """Nothing has changed but how long they live."""
+        for service_id, told, due in times:
+            known = self._copy.shelves.find(name, service_id.decode())
+            if known is not None:
+                self._copy.beat(name, beaten(known, int(told.split()[1])), int(float(due)), link)
 
     async def returned(self) -> None:
         """Redis is there (again). Raises `LinkLost`."""
@@ -163,11 +175,11 @@ class Upkeep:
 
     async def _beaten(self, beats: list[Beat]) -> None:
         """Take over who lives on."""
-        for name, service_id, times, due in beats:
+        for name, service_id, heartbeat, due in beats:
             known = self._copy.shelves.find(name, service_id)
             link = self._line.link(keys_of(name)[0])
             if known is not None:
-                self._copy.beat(name, beaten(known, times.encode()), due, link)
+                self._copy.beat(name, beaten(known, heartbeat), due, link)
             else:
                 await self._all([self.send(name)])
 
@@ -182,14 +194,26 @@ class Upkeep:
                 if (name, each.service_id) not in withdrawn and foreign.get(name) != each.service_id
             ]
             version = shelves.version(name)
-            for at in range(0, len(alive), _AT_ONCE):
-                words = [word for each in alive[at : at + _AT_ONCE] for word in _whole(each)]
-                keys = keys_of(name)
-                sent.append(self._line.link(keys[0]).send(*evalsha(GRACE, keys, version, *words)))
+            sent += [self._grant(name, version, alive[at : at + _AT_ONCE]) for at in range(0, len(alive), _AT_ONCE)]
             if len(sent) >= _AT_ONCE:
                 await asyncio.gather(*sent)
                 sent.clear()
         await asyncio.gather(*sent)
+
+    def _grant(self, name: str, version: int, alive: Sequence[Listing]) -> "asyncio.Future[Reply]":
+        """Give these instances of a name a full time to live; the other registries are told."""
+
+        def granted(link: Link, reply: Reply) -> None:
+            now, index, had = map(int, reply[:3])
+            link.heard(now)
+            for each in alive:
+                self.feed.tell_beat(beat_of(each, now + micros(each.ttl)))
+            if had and reply[3]:
+                self.feed.tell("registered", name, [each.decode() for each in reply[3]], had, index)
+
+        words = [word for each in alive for word in _whole(each)]
+        keys = keys_of(name)
+        return self._line.link(keys[0]).send(*evalsha(GRACE, keys, version, *words), apply=granted, limited=True)
 
     @contextlib.contextmanager
     def _noticing(self) -> Iterator[None]:

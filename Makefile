@@ -36,7 +36,7 @@ test: $(VENV)/.test ## the tests, without those that take long or break things (
 	$(BIN)/python -m pytest -m "not slow and not fault" $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.test ## the tests that start no process
-	$(BIN)/python -m pytest -m "not slow and not fault and not process" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto -m "not slow and not fault and not process" $(PYTEST_ARGS)
 
 test-long: $(VENV)/.test ## only the tests that take long or break things
 	$(BIN)/python -m pytest -m "slow or fault" $(PYTEST_ARGS)

@@ -1,5 +1,6 @@
 """The composition root: settings become adapters, adapters become ports, ports become a runner that serves."""
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
@@ -38,7 +39,7 @@ from runner.engine.perform import Performer, Target
 from runner.engine.records import Records
 from runner.engine.recover import Keeper
 from runner.guards.serving import refusal
-from runner.ports import Journals
+from runner.ports import Journals, StoreError
 from runner.saga.definition import Saga
 from runner.settings import Settings
 from runner.settings.streams import HttpStream, InProcessStream
@@ -48,6 +49,8 @@ from runner.steps.call import called
 log = structlog.get_logger("saga.runner")
 
 VERSION: Final = version_of("saga-runner")
+#: Seconds that whoever asks whether the runner is ready waits for the journal.
+PATIENCE: Final = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,6 +75,17 @@ class Runner:
     def missing(self) -> list[str]:
         """Services that its sagas call and nobody could reach now."""
         return sorted(name for name in self.called if not self.directory.snapshot(name))
+
+    async def unready(self) -> str:
+        """Why it is not ready, as a sentence; empty where it is."""
+        if self.not_ready:
+            return self.not_ready
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.driver.journals.ping()
+        except (StoreError, TimeoutError):
+            return "the journal does not answer"
+        return ""
 
     async def drain(self) -> None:
         """Take nothing new, and let the runs in flight finish while what they call still answers."""
@@ -178,7 +192,7 @@ async def runner(settings: Settings, loaded: Loaded, *, clock: Clock | None = No
             watchers=driver.watchers,
             clock=clock,
             version=VERSION,
-            ready=lambda: serving.not_ready,
+            ready=lambda: serving.unready(),
             missing=lambda: serving.missing,
         )
         manager.include_router(pages(lambda: dispatcher.catalog))

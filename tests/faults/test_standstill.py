@@ -106,6 +106,8 @@ def test_nothing_is_answered_while_the_disk_does_not_sync_and_all_goes_on_when_i
                     for _ in range(50):
                         assert server.ask("GET", "/health/live").status == 200, "it lives on"
                         server.runs()
+                    told = server.ask("GET", "/ready")
+                    assert (told.status, told.json["reason"]) == (503, "the journal does not answer")
                     assert not late.done(), "it may not say that it has what is not on disk"
                     asked = {run for (run,) in services.select("SELECT DISTINCT run FROM requests")}
                     assert asked <= {run["id"] for run in server.runs("?limit=1000")}, "nor act on it"
@@ -115,6 +117,7 @@ def test_nothing_is_answered_while_the_disk_does_not_sync_and_all_goes_on_when_i
                 answer = late.result()
                 assert answer.status == 202
                 assert server.run_when(answer.headers["x-saga-run"], "completed")
+                assert server.ask("GET", "/ready").status == 200
         asking.join()
         verdict(customers, services, mark)
 

@@ -1,6 +1,6 @@
 """The management API: FastAPI with typed models, in front of what the engine offers to people."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -45,7 +45,7 @@ def management(
     watchers: Watchers,
     clock: Clock,
     version: str,
-    ready: Callable[[], str],
+    ready: Callable[[], Awaitable[str]],
     missing: Callable[[], list[str]],
 ) -> FastAPI:
     """The application.
@@ -242,8 +242,8 @@ def management(
         """The process runs."""
         return {"status": "live"}
 
-    def readiness(**more: Json) -> JSONResponse:
-        why = ready()
+    async def readiness(**more: Json) -> JSONResponse:
+        why = await ready()
         body = {"status": "not ready" if why else "ready", "timestamp": iso(clock.now()), **more}
         if why:
             body["reason"] = why
@@ -252,18 +252,18 @@ def management(
     @app.get("/ready", tags=["health"])
     async def is_ready() -> JSONResponse:
         """The runner takes requests; 503 with the reason where it does not."""
-        return readiness()
+        return await readiness()
 
     @app.get("/health/ready", tags=["health"])
     async def is_ready_in_detail() -> JSONResponse:
         """As `/ready`, with the services that sagas call and that have neither a live instance nor a fallback."""
-        return readiness(missingServices=missing())
+        return await readiness(missingServices=missing())
 
     @app.get("/health", tags=["health"])
     async def health() -> dict[str, str]:
         """What probes of older set-ups ask for."""
         return {
-            "status": "unhealthy" if ready() else "healthy",
+            "status": "unhealthy" if await ready() else "healthy",
             "version": version,
             "timestamp": iso(clock.now()),
         }

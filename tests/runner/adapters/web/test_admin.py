@@ -28,13 +28,16 @@ steps:
 
 
 def api(at: Door, ready: Callable[[], str] = lambda: "") -> Any:
+    async def unready() -> str:
+        return ready()
+
     return management(
         dispatcher=at.dispatcher,
         operator=at.operator,
         watchers=at.driver.watchers,
         clock=at.clock,
         version="1",
-        ready=ready,
+        ready=unready,
         missing=lambda: ["courier"],
     )
 

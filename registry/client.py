@@ -146,9 +146,9 @@ class RegistryClient:
         *,
         service_id: str | None = None,
         all: bool = False,  # noqa: A002 - the interface's word
-    ) -> None:
-        """Remove one instance: the one of `service_id`, else the caller's own; or `all` of the service."""
-        await self._hold(self._talk.unregister(service_name, service_id, all))
+    ) -> list[Record]:
+        """Remove one instance, by `service_id` or as the caller's own, or `all`. The answer is what is gone."""
+        return await self._hold(self._talk.unregister(service_name, service_id, all))
 
     async def resolve(
         self,

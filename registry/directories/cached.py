@@ -82,6 +82,8 @@ class Copy:
         self.shelves.replace(name, rows, version=version)
 
     def beat(self, name: str, listing: Listing, due: int, link: Link) -> None:
-        """An instance lives on, until `due` if that is news."""
-        if due > self.shelves.stamp(name, listing.service_id):
+        """An instance lives on until `due`, if that is news: it may come late, and a life may have become shorter."""
+        known = self.shelves.find(name, listing.service_id)
+        stamp = self.shelves.stamp(name, listing.service_id)
+        if known is not None and (listing.last_heartbeat, due) > (known.last_heartbeat, stamp):
             self.shelves.replace(name, [(listing, link.monotonic(due), due)], version=None, only=[listing.service_id])

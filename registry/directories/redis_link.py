@@ -190,10 +190,12 @@ class Link:
         try:
             return await self._connection.read_response()
         except ResponseError as refused:
-            code = getattr(refused, "status_code", None) or str(refused).partition(" ")[0]
-            if code in _ELSEWHERE:
-                raise LinkLost(f"{code} {refused}") from None
-            return CommandRefused(str(refused))
+            text = str(refused)
+            code = getattr(refused, "status_code", None) or text.partition(" ")[0]
+            # Redis 6 wraps what a script ran into in an error of its own.
+            if code in _ELSEWHERE or any(f"-{each} " in text for each in _ELSEWHERE):
+                raise LinkLost(f"{code} {text}") from None
+            return CommandRefused(text)
 
     def _break(self, reason: LinkLost) -> None:
         self._broken = self._broken or reason

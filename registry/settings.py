@@ -160,7 +160,7 @@ def _with_file(environ: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[s
             meant = f"did you mean {near[0]}?" if near else f"it may be one of {', '.join(_KEYS)}."
             errors.append(f"{path} has the unknown key {key[:80]!r}: {meant}")
         elif isinstance(value, list) and all(isinstance(each, str) for each in value):
-            values[key.upper()] = ",".join(value)
+            values[key.upper()] = "\n".join(value)
         elif isinstance(value, bool) or not isinstance(value, str | int | float):
             errors.append(f"{key} in {path} must be a text or a number.")
         else:

@@ -10,7 +10,10 @@ import aiohttp
 import pytest
 
 from registry.app import serve
+from registry.base.networks import Networks
 from registry.directories.redis_address import read_address
+from registry.figures import Figures
+from registry.prober import Prober
 from registry.settings import Settings
 from tests.registry.serving import Api
 from tests.support.redis_servers import PATIENCE_S, RedisServer, redis_server
@@ -138,6 +141,28 @@ async def test_a_registry_that_found_no_redis_is_alive_but_ready_only_when_it_ha
             assert (await http.call("GET", path))[0] == 200
         redis.start()
         assert (await until(http, "/health/ready", lambda status, _: status == 200))["status"] == "ready"
+
+
+async def test_one_registry_of_several_checks_and_all_tell_what_it_found(redis: RedisServer) -> None:
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with registries(redis) as (one, other), await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/health"
+        await one.register(service_id="a", health_check_url=url)
+        await until(other, "/services/payment", lambda status, _: status == 200)
+        probers = [Prober(each.directory, Networks(), Figures(each.directory.facts, "0")) for each in (one, other)]
+        for prober in (*probers, *probers):
+            await prober.round()
+        assert asked == 2
+        for http in (one, other):
+            await until(http, "/services/payment", lambda _, body: body["health"] == "warning")
 
 
 async def test_a_registry_on_a_full_redis_serves_at_once(redis: RedisServer) -> None:

@@ -301,5 +301,29 @@ async def test_health_of_an_empty_registry_divides_nothing_by_nothing(http: Api)
 async def test_the_interface_describes_itself(http: Api) -> None:
     status, described = await http.call("GET", "/openapi.json")
     assert status == 200
-    assert set(described["paths"]["/api/v1/services/{name}"]) == {"get", "delete"}
-    assert "requestBody" in described["paths"]["/api/v1/services/register"]["post"]
+    paths = described["paths"]
+    one = "/services/{name}/instances/{service_id}"
+    assert {path.removeprefix("/api/v1"): set(operations) for path, operations in paths.items()} == {
+        "/services": {"get"},
+        "/services/register": {"post"},
+        "/services/watch": {"get"},
+        "/services/sd/prometheus": {"get"},
+        "/services/{name}": {"get", "delete"},
+        "/services/{name}/heartbeat": {"post"},
+        "/services/{name}/resolve": {"get"},
+        one: {"get", "patch", "delete"},
+        f"{one}/drain": {"post"},
+        f"{one}/enable": {"post"},
+        "/audit": {"get"},
+        "/health": {"get"},
+        "/health/live": {"get"},
+        "/health/ready": {"get"},
+        "/metrics": {"get"},
+    }
+    assert "requestBody" in paths["/api/v1/services/register"]["post"]
+    for path, operations in paths.items():
+        guarded = "/services" in path or path.endswith("/audit")
+        for method, operation in operations.items():
+            statuses = set(operation["responses"])
+            assert {"500"} | ({"401", "403"} if guarded else set()) <= statuses, (method, path)
+            assert method == "get" or {"404", "413", "422", "503"} - statuses <= {"404"}, (method, path)

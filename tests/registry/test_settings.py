@@ -114,11 +114,15 @@ def test_the_file_says_what_the_environment_does_not(home: dict[str, str]) -> No
         registration_ttl = 90.5
         allowed_networks = ["10.0.0.0/8", "192.168.0.0/16"]
         saga_log = "warn"
+        registry_tokens = ["shop shop-token-0000001 read", "ops ops-token-00000001 admin"]
         """,
     )
     read = Settings.read(home | {"SERVICE_NAME": "saga-us", "PORT": " "})
     assert (read.port, read.service_name, read.registration_ttl, read.saga_log) == (8031, "saga-us", 90.5, "warn")
     assert read.allowed_networks == ("10.0.0.0/8", "192.168.0.0/16")
+    assert all(
+        read.registry_tokens.caller(b"Bearer " + token) for token in (b"shop-token-0000001", b"ops-token-00000001")
+    )
 
 
 def test_the_file_may_be_elsewhere(home: dict[str, str]) -> None:

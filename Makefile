@@ -29,7 +29,7 @@ help: ## list the targets
 dev: $(VENV)/.installed ## run everything on this machine, with reload (SAGA_DEV_ARGS="..." is passed on)
 	@exec $(BIN)/saga dev $(SAGA_DEV_ARGS)
 
-stack: $(VENV)/.installed ## a Redis server, the registry and a runner on this machine, as in compose.yml (STACK_ARGS="..." is passed on)
+stack: $(VENV)/.installed ## Redis, the registry and a runner, as in compose.yml (STACK_ARGS="..." is passed on)
 	@exec $(BIN)/python deploy/stack.py $(STACK_ARGS)
 
 test: $(VENV)/.test ## the tests, without those that take long or break things (PYTEST_ARGS="..." is passed on)

@@ -88,9 +88,9 @@ class SyncRegistryClient:
         *,
         service_id: str | None = None,
         all: bool = False,  # noqa: A002 - the interface's word
-    ) -> None:
+    ) -> list[Record]:
         """As `RegistryClient.unregister`."""
-        self._hold(self._talk.unregister(service_name, service_id, all))
+        return self._hold(self._talk.unregister(service_name, service_id, all))
 
     def resolve(
         self,

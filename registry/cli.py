@@ -124,13 +124,17 @@ def get(saga_url: str, output: str, name: str) -> None:
 @service.command("unregister")
 @_instance
 @click.option("--all", "everything", is_flag=True, help="All instances of the service.")
+@_output
 @saga_url_option
-def unregister(saga_url: str, name: str, service_id: str | None, everything: bool) -> None:
+def unregister(saga_url: str, output: str, name: str, service_id: str | None, everything: bool) -> None:
     """Remove a service."""
 
     async def ask(client: "RegistryClient") -> None:
-        await client.unregister(name, service_id=service_id, all=everything)
-        click.echo(f"{name} is unregistered.")
+        removed = await client.unregister(name, service_id=service_id, all=everything)
+        if output == "json":
+            _print_json({"service_name": name, "removed": removed})
+        else:
+            click.echo(f"{name} is unregistered.")
 
     _run(saga_url, ask)
 

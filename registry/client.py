@@ -146,9 +146,9 @@ class RegistryClient:
         *,
         service_id: str | None = None,
         all: bool = False,  # noqa: A002 - the interface's word
-    ) -> None:
-        """Remove one instance: the one of `service_id`, else the caller's own; or `all` of the service."""
-        await self._hold(self._talk.unregister(service_name, service_id, all))
+    ) -> list[Record]:
+        """Remove one instance, by `service_id` or as the caller's own, or `all`. The answer is what is gone."""
+        return await self._hold(self._talk.unregister(service_name, service_id, all))
 
     async def resolve(
         self,
@@ -194,8 +194,8 @@ class RegistryClient:
         from yarl import URL
 
         silence = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=_LONGEST_SILENCE)
-        url = URL(f"{self.saga_url}/api/v1/services/watch").with_query({"prefix": prefix} if prefix else {})
         try:
+            url = URL(f"{self.saga_url}/api/v1/services/watch").with_query({"prefix": prefix} if prefix else {})
             async with self._opened().get(
                 url, headers=self._headers, allow_redirects=False, timeout=silence
             ) as response:

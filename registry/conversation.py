@@ -200,12 +200,14 @@ class Conversation:
         query = _given(service_id=service_id)
         return self._record((yield from self._ask("POST", f"{_service(name)}/heartbeat", query=query)))
 
-    def unregister(self, name: str, service_id: str | None, everything: bool) -> Talk[None]:
+    def unregister(self, name: str, service_id: str | None, everything: bool) -> Talk[list[Record]]:
         query = _given(service_id=service_id, all="true" if everything else None)
         answered = yield from self._ask("DELETE", _service(name), query=query)
-        if not isinstance(answered.get("removed"), list):
+        removed = answered.get("removed")
+        if not isinstance(removed, list):
             raise RegistryUnavailable(f"{self.saga_url} did not say what it removed: is it a registry?")
         self._cache.pop(name, None)
+        return [self._record(each) for each in removed]
 
     def health(self) -> Talk[Health]:
         answered = yield from self._ask("GET", "/health")

@@ -183,6 +183,8 @@ def normal_url(url: str) -> str:
 def host_of(url: str) -> str:
     """The host of a valid URL in lower case; an IP address in its one spelling, IPv6 without brackets."""
     host = (urlsplit(url).hostname or "").rstrip(".")
+    if not (host[-1:].isdecimal() or ":" in host):
+        return host  # no IP address ends so, and finding out by trying takes long
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:

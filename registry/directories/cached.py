@@ -72,9 +72,8 @@ class Copy:
         """The name as a whole is as given. `foreign`: what another registry says of it."""
         if entries or foreign is not None:
             self._unknown.pop(name, None)
-        urls = {normal_url(each.listing.service_url) for each in entries}
         self.foreign.pop(name, None)
-        if foreign is not None and normal_url(foreign.listing.service_url) not in urls:
+        if foreign is not None and not any(_one_address(foreign, each) for each in entries):
             self.foreign[name] = foreign.listing.service_id
             entries = [*entries, foreign]
             version = max(version, micros(foreign.listing.registered_at))  # such a registry counts nothing
@@ -87,3 +86,7 @@ class Copy:
         stamp = self.shelves.stamp(name, listing.service_id)
         if known is not None and (listing.last_heartbeat, due) > (known.last_heartbeat, stamp):
             self.shelves.replace(name, [(listing, link.monotonic(due), due)], version=None, only=[listing.service_id])
+
+
+def _one_address(one: Entry, other: Entry) -> bool:
+    return normal_url(one.listing.service_url) == normal_url(other.listing.service_url)

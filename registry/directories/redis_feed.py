@@ -23,8 +23,10 @@ from registry.listing import Listing
 
 log = logging.getLogger(__name__)
 
-#: Changes that Redis keeps, bundles of heartbeats that it keeps, and seconds that heartbeats gather for a bundle.
-KEPT_CHANGES: Final = 10_000
+#: Changes that Redis keeps, and those of them that a registry takes over when it starts; bundles of heartbeats that
+#: Redis keeps, and seconds that heartbeats gather for one.
+_KEPT_CHANGES: Final = 10_000
+_RECALLED: Final = 1_000
 _KEPT_BEATS: Final = 2_000
 _GATHER: Final = 0.005
 #: Entries that are read at once, milliseconds that Redis waits for one, and seconds that its answer may take.
@@ -71,7 +73,8 @@ class Feed:
 
     def tell(self, kind: str, name: str, ids: Sequence[str], had: int, index: int) -> None:
         """Announce a change. If that fails, the others find it by reading everything."""
-        self.post(CHANGES, KEPT_CHANGES, "n", name, "k", kind, "d", " ".join(ids), "h", had, "i", index)
+        told = msgspec.json.encode((name, kind, tuple(ids), had, index))
+        self.post(CHANGES, _KEPT_CHANGES, "c", told)
 
     def tell_beat(self, beat: Beat) -> None:
         """Announce that an instance lives on, with others."""
@@ -99,7 +102,7 @@ class Feed:
         self._after[1] = newest[0][0].decode() if newest else "0-0"
         first = await link.send("XRANGE", CHANGES, "-", "+", "COUNT", 1)
         if self._after[0] == "0-0":
-            past = await link.send("XREVRANGE", CHANGES, "+", "-", "COUNT", KEPT_CHANGES)
+            past = await link.send("XREVRANGE", CHANGES, "+", "-", "COUNT", _RECALLED)
             if past:
                 self._history.restart(_place(past[-1]))
             self._remember([_news(*each) for each in reversed(past)])
@@ -112,9 +115,12 @@ class Feed:
             return []
         if _place(first[0]) > (place_of(self._after[0]) or (0, 0)):
             self._history.restart(_place(first[0]))
-        news = [_news(*each) for each in await link.send("XRANGE", CHANGES, f"({self._after[0]}", "+")]
-        self._remember(news)
-        return news
+        missed: list[News] = []
+        while page := await link.send("XRANGE", CHANGES, f"({self._after[0]}", "+", "COUNT", _AT_ONCE):
+            news = [_news(*each) for each in page]
+            self._remember(news)
+            missed += news
+        return missed
 
     def _remember(self, news: list[News]) -> None:
         for each in news:
@@ -169,13 +175,5 @@ def _place(entry: Reply) -> Place:
 
 
 def _news(stream_id: bytes, members: list[bytes]) -> News:
-    told = dict(zip(members[::2], members[1::2], strict=True))
-    name = told[b"n"].decode()
-    change = Change(
-        id=stream_id.decode(),
-        name=name,
-        index=int(told[b"i"]),
-        kind=told[b"k"].decode(),
-        service_ids=tuple(told[b"d"].decode().split()),
-    )
-    return News(change, name, int(told[b"h"]))
+    name, kind, ids, had, index = msgspec.json.decode(members[1], type=tuple[str, str, tuple[str, ...], int, int])
+    return News(Change(id=stream_id.decode(), name=name, index=index, kind=kind, service_ids=ids), name, had)

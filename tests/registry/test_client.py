@@ -119,6 +119,8 @@ async def test_who_is_no_registry_is_unavailable() -> None:
     async with server, RegistryClient(f"http://127.0.0.1:{port}") as client:
         with pytest.raises(RegistryUnavailable, match="is it one"):
             await client.discover("payment")
+        with pytest.raises(RegistryUnavailable, match="is it one"):
+            await anext(client.changes())
 
 
 async def test_who_never_answers_is_given_up_on() -> None:
@@ -255,6 +257,22 @@ async def test_watch_tells_what_is_there_each_change_and_that_the_registry_is_ba
         await http.call("DELETE", "/services/orders?all=true")
         assert await anext(watching) == []
         await watching.aclose()
+
+
+async def test_changes_are_those_of_a_prefix_and_end_with_the_registry() -> None:
+    port = closed_port()
+    async with RegistryClient(f"http://127.0.0.1:{port}") as client:
+        async with serve(Settings(port=port)):
+            changes = client.changes("pay")
+            assert (await anext(changes)).kind == "opened"
+            await client.register("orders", "http://10.0.0.1:80")
+            listed = await client.register("payment", "http://10.0.0.2:80")
+            event = await anext(changes)
+            assert (event.kind, event.service_name) == ("registered", "payment")
+            assert event.service_ids == (listed["service_id"],)
+            assert [x["service_url"] for x in event.instances] == ["http://10.0.0.2:80"]
+        with pytest.raises(RegistryUnavailable):
+            await anext(changes)
 
 
 async def test_watch_outlasts_a_registry_that_is_away() -> None:

@@ -305,3 +305,5 @@ def test_json_is_printed_for_scripts(served: Registry) -> None:
     registered(served, "scripted")
     told = json.loads(run(served, "service", "get", "scripted", "-o", "json").stdout)
     assert told["service_name"] == "scripted"
+    gone = json.loads(run(served, "service", "unregister", "scripted", "-o", "json").stdout)
+    assert [x["service_id"] for x in gone["removed"]] == [told["service_id"]]

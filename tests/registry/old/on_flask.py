@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import signal
 import threading
 import time
 
@@ -42,6 +43,8 @@ def health() -> dict[str, str]:
     return {"status": "healthy"}
 
 
+# Ctrl-C ends it as in a terminal, also where whoever started it ignores that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 register()
 threading.Thread(target=beat, daemon=True).start()
 atexit.register(unregister)

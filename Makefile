@@ -51,7 +51,8 @@ fix: $(VENV)/.check ## mend what lint and format can mend by themselves
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
-bench: $(VENV)/.installed ## measure
+# With the tests' packages, because the registry's Redis is started as theirs is.
+bench: $(VENV)/.test ## measure
 	$(BIN)/python -m bench
 
 docs: $(VENV)/.installed ## write what is generated: the schema in schemas/, tables in docs/reference/

@@ -11,6 +11,7 @@ MODULES = (
     "bench.fold",
     "bench.dispatch",
     "bench.waiting",
+    "bench.registry",
 )
 
 

@@ -1,12 +1,14 @@
 """The load, in a process of its own: each line of JSON on its standard input is a round, answered by a line.
 
 A round: `{"url", "path", "connections", "seconds" | "count", "pace", "body", "headers"}`. Each connection sends the
-next POST when the last was answered (`pace`: not before so many seconds after it). The answer: `done`, `seconds`,
-`statuses`, and latencies in microseconds. It uses the project's plain client, which costs the machine least.
+next POST when the last was answered (`pace`: not before so many seconds after it). In place of `path` and `body` it may
+have `requests`, a list of `[method, path, body]` that are sent in turn. The answer: `done`, `seconds`, `statuses`, and
+latencies in microseconds. It uses the project's plain client, which costs the machine least.
 """
 
 import asyncio
 import contextlib
+import itertools
 import json
 import statistics
 import subprocess
@@ -21,7 +23,7 @@ import uvloop
 from bench.machine import ROOT
 from registry.base.networks import Networks
 from runner.adapters.streams.http.plain import PlainClient
-from runner.adapters.streams.http.wire import outgoing
+from runner.adapters.streams.http.wire import Outgoing, outgoing
 from runner.saga.exchange import Answer, Request
 
 
@@ -64,6 +66,28 @@ def load() -> Iterator[Load]:
             process.stdin.close()
 
 
+def _calls(asked: dict[str, Any]) -> list[Outgoing]:
+    """What a round sends, ready to be written."""
+    deadline = asyncio.get_running_loop().time() + 3600
+    headers = tuple(asked.get("headers", {}).items())
+    calls = []
+    for method, path, body in asked.get("requests") or [("POST", asked["path"], asked["body"])]:
+        request = Request(
+            service="",
+            url=asked["url"] + path,
+            method=method,
+            target="",
+            headers=headers,
+            body=body.encode() if body else None,
+            key="",
+        )
+        call = outgoing(request, base_url="", extra_headers=(), deadline=deadline)
+        # A key of its own for each would be a run found again; without one each request is a new run.
+        call.headers[:] = [pair for pair in call.headers if pair[0].lower() != "idempotency-key"]
+        calls.append(call)
+    return calls
+
+
 async def one_round(asked: dict[str, Any]) -> dict[str, Any]:
     """Perform a round."""
     connections = int(asked["connections"])
@@ -74,19 +98,7 @@ async def one_round(asked: dict[str, Any]) -> dict[str, Any]:
         connect_seconds=5,
         idle_seconds=60,
     )
-    request = Request(
-        service="",
-        url=asked["url"] + asked["path"],
-        method="POST",
-        target="",
-        headers=tuple(asked.get("headers", {}).items()),
-        body=asked["body"].encode(),
-        key="",
-    )
-    loop = asyncio.get_running_loop()
-    call = outgoing(request, base_url="", extra_headers=(), deadline=loop.time() + 3600)
-    # A key of its own for each would be a run found again; without one each request is a new run.
-    call.headers[:] = [pair for pair in call.headers if pair[0].lower() != "idempotency-key"]
+    calls = itertools.cycle(_calls(asked))
     until = time.perf_counter() + asked.get("seconds", 3600)
     left = int(asked.get("count", 1 << 60))
     pace = float(asked.get("pace", 0))
@@ -97,6 +109,7 @@ async def one_round(asked: dict[str, Any]) -> dict[str, Any]:
         nonlocal left
         while left > 0 and time.perf_counter() < until:
             left -= 1
+            call = next(calls)
             began = time.perf_counter()
             came = await client.exchange(call)
             took = time.perf_counter() - began

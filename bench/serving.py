@@ -19,10 +19,21 @@ _SAGA = Path(sys.executable).with_name("saga")
 class Served:
     """A server in a process of its own."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", url: str) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.process = process
-        #: `http://host:port`.
-        self.url = url
+        #: `http://host:port`; empty until it serves.
+        self.url = ""
+        self._log = log
+
+    def told(self, member: str) -> list[Any]:
+        """What it has told so far under this name, in lines of JSON."""
+        found = []
+        for line in self._log.read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                told = json.loads(line)
+                if isinstance(told, dict) and told.get(member):
+                    found.append(told[member])
+        return found
 
     def cpu(self) -> float:
         """Seconds of CPU used so far by all of its threads."""
@@ -72,23 +83,14 @@ def started(command: Sequence[str], folder: Path) -> Iterator[Served]:
     kept["PYTHONPATH"] = str(Path(__file__).parents[1])
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=kept, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-    served = Served(process, "")
+    served = Served(process, log)
     try:
         until = time.monotonic() + PATIENCE
         while not served.url:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{' '.join(command)} does not serve:\n{log.read_text()[-4000:]}")
             time.sleep(0.01)
-            served.url = _url(log)
+            served.url = next(iter(served.told("url")), "")
         yield served
     finally:
         served.stop()
-
-
-def _url(log: Path) -> str:
-    for line in log.read_text().splitlines():
-        with contextlib.suppress(ValueError):
-            told = json.loads(line)
-            if isinstance(told, dict) and told.get("url"):
-                return str(told["url"])
-    return ""

@@ -19,13 +19,19 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _COLUMNS = ("service_name", "service_url", "service_id", "capabilities", "zone", "version", "last_heartbeat")
 
 
+def _saga_url() -> str:
+    from registry.settings import registry_url
+
+    return registry_url()
+
+
 def saga_url_option(command: _F) -> _F:
     """The option of every command that asks a registry."""
     return click.option(
         "--saga-url",
         envvar="SAGA_SERVICE_URL",
-        default="http://localhost:8030",
-        show_default=True,
+        default=_saga_url,
+        show_default="saga_service_url of ~/.saga/config.toml, else http://localhost:8030",
         show_envvar=True,
         metavar="URL",
         help="The registry to ask.",

@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,22 @@ async def test_a_failure_is_one_line_and_exit_code_1(http: Api) -> None:
         assert (code, out) == (1, "")
         assert len(err.splitlines()) == 1
         assert err.startswith("Error: ")
+
+
+async def test_the_registry_of_the_settings_file_is_asked_unless_variable_or_option_names_another(
+    http: Api, tmp_path: Path
+) -> None:
+    await http.register("filed")
+    (tmp_path / "config.toml").write_text(f'saga_service_url = "{http.url}"\n')
+    folder, nobody = str(tmp_path), "http://127.0.0.1:1"
+    for arguments, variables, asked in (
+        ((), {}, http.url),
+        ((), {"SAGA_SERVICE_URL": nobody}, nobody),
+        (("--saga-url", nobody), {}, nobody),
+    ):
+        process = await started("service", "list", *arguments, SAGA_CONFIG_DIR=folder, **variables)
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+        assert (b"filed" in out, nobody.encode() in err) == (asked == http.url, asked == nobody)
 
 
 async def test_keep_alive_beats_until_interrupted_and_then_unregisters(http: Api) -> None:

@@ -3,6 +3,7 @@ test of each row.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import subprocess
@@ -28,6 +29,18 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 @pytest.fixture(scope="module")
 def served() -> Iterator[Registry]:
     with registry() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def stored(redis_url: str) -> Iterator[Registry]:
+    with registry(REDIS_URL=redis_url) as made:
         yield made
 
 
@@ -92,11 +105,15 @@ def test_post_heartbeat_keeps_a_service_and_is_404_for_an_unknown_one(served: Re
     assert served.ask("POST", "/services/ghost/heartbeat").status == 404
 
 
-def test_a_service_that_is_silent_expires() -> None:
-    with registry(REGISTRATION_TTL="0.2", HEARTBEAT_INTERVAL="0.1") as short:
+def test_a_service_that_is_silent_expires_and_registering_again_heals(redis_url: str) -> None:
+    with registry(REDIS_URL=redis_url, REGISTRATION_TTL="0.2", HEARTBEAT_INTERVAL="0.1") as short:
         registered(short, "silent")
         assert eventually(lambda: short.ask("GET", "/services/silent").status == 404)
         assert short.ask("POST", "/services/silent/heartbeat").status == 404
+        wish = {"service_name": "silent", "service_url": "http://localhost:8001", "ttl": 60}
+        assert short.ask("POST", "/services/register", wish).status == 201
+        assert short.ask("POST", "/services/silent/heartbeat").status == 200
+        assert short.ask("GET", "/services/silent").status == 200
 
 
 # ------------------------------------------------------------------ health
@@ -113,8 +130,11 @@ def test_health_has_every_member_that_scripts_read(served: Registry) -> None:
     assert _TIME.fullmatch(cache["last_refresh"])
 
 
-def test_the_cache_counts_names_hits_and_misses() -> None:
-    with registry() as own:
+@pytest.mark.parametrize("on_redis", [False, True], ids=["embedded", "redis"])
+def test_the_cache_counts_names_hits_and_misses(on_redis: bool, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        variables = {"REDIS_URL": stack.enter_context(redis_server(tmp_path)).url} if on_redis else {}
+        own = stack.enter_context(registry(**variables))
         registered(own, "one")
         registered(own, "two")
         registered(own, "two", "http://localhost:8002")
@@ -142,18 +162,6 @@ def test_prometheus_may_scrape_the_path_of_its_old_configuration(served: Registr
 
 
 # ------------------------------------------------------------------ Redis
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
-
-
-@pytest.fixture(scope="module")
-def stored(redis_url: str) -> Iterator[Registry]:
-    with registry(REDIS_URL=redis_url) as made:
-        yield made
 
 
 def test_redis_is_told_as_connected(stored: Registry) -> None:

@@ -1,4 +1,4 @@
-"""Clients as they were written for the first registry of this name, against a running `saga registry`.
+"""Clients as they were written for the first registry of this name, against a running `saga registry` on a real Redis.
 
 They know one instance of a name, beat and leave by name alone, and answer any failed beat with a new registration.
 """
@@ -15,13 +15,17 @@ from registry.base.clock import ManualClock
 from tests.registry.processes import OLD, Registry, old, registry, started
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE_S, ask, eventually
+from tests.support.redis_servers import redis_server
 
 pytestmark = [pytest.mark.process, pytest.mark.anyio]
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Registry]:
-    with registry(REGISTRATION_TTL="0.5", HEARTBEAT_INTERVAL="0.1") as made:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with (
+        redis_server(tmp_path_factory.mktemp("redis")) as redis,
+        registry(REDIS_URL=redis.url, REGISTRATION_TTL="0.5", HEARTBEAT_INTERVAL="0.1") as made,
+    ):
         yield made
 
 

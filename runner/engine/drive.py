@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from registry.base.clock import Clock
-from runner.engine.insist import insist, patience
+from runner.engine.insist import insist, pause_after
 from runner.engine.killpoints import reached
 from runner.engine.live import Live, Verdict, Waiter, verdict_of
 from runner.engine.perform import Performer
@@ -317,7 +317,7 @@ class Driver:
                 )
                 break
             except StoreUnavailable as error:
-                pause = await patience(state.id, error, pause)
+                pause = await pause_after(state.id, error, pause)
         reached("drive.appended")
         if state.id in self.watchers.watched:
             self.watchers.tell(state.id, hold.length, records, note)

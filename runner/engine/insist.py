@@ -28,10 +28,10 @@ async def insist(run: str, ask: Callable[[], Awaitable[_T]], *, pause: float = 0
         try:
             return await ask()
         except StoreUnavailable as error:
-            pause = await patience(run, error, pause)
+            pause = await pause_after(run, error, pause)
 
 
-async def patience(run: str, error: StoreUnavailable, pause: float) -> float:
+async def pause_after(run: str, error: StoreUnavailable, pause: float) -> float:
     """Wait after an answer that did not come. `pause`: seconds of the last wait (0: none); the result is this one's."""
     log.warning("the journal does not answer; asking the same again", run=run, error=str(error))
     pause = min(pause * 2, LONGEST) or SHORTEST
